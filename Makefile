@@ -1,0 +1,72 @@
+# The only entry points; CI calls the same. `make help` lists them.
+# PYTHON=/path/to/python3 picks the interpreter, ARGS="..." is handed to every ansible-playbook.
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+export PYTHONUNBUFFERED := 1
+MAKEFLAGS += --no-print-directory
+
+RUNTIME := .venv
+TOOLS := .venv-dev
+PLAYBOOK = PATH="$(CURDIR)/$(RUNTIME)/bin:$$PATH" ansible-playbook -i inventory/embedded $(ARGS)
+RUN = PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/run.py
+COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
+
+.PHONY: help env env-dev demo demo-down test unit lint sanity integration property scenarios drills test-all locks build docs
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+env: ## the controller's environment in .venv, from its hashed lock
+	@tools/environment.sh $(RUNTIME) requirements.txt
+
+env-dev: env ## the same and the tools of the tests, in .venv-dev
+	@tools/environment.sh $(TOOLS) requirements-dev.txt
+
+demo: env ## the embedded lab on this machine: install, deploy, verify, benchmark
+	@$(PLAYBOOK) site.yml
+	@$(PLAYBOOK) benchmark.yml
+
+demo-down: ## stop what the demo started and remove its state
+	@if [ ! -d build/embedded ]; then echo "demo-down: nothing to do, there is no build/embedded"; \
+	else $(MAKE) env && $(PLAYBOOK) site.yml --tags install,deploy -e llama_cpp_state=absent -e litellm_state=absent && \
+	rm -rf build/embedded && echo "demo-down: the embedded lab is gone"; fi
+
+test: env-dev ## unit, lint, sanity and the embedded lab, counted
+	@$(RUN) unit lint sanity integration
+
+unit: env-dev ## plain pytest, seconds
+	@$(RUN) unit
+
+lint: env-dev ## ansible-lint, yamllint, ruff, mypy
+	@$(RUN) lint
+
+sanity: env-dev ## ansible-test sanity on a copy of the tracked files
+	@$(RUN) sanity
+
+integration: env-dev ## the embedded lab as a molecule scenario
+	@$(RUN) integration
+
+property: env-dev ## long generated cases
+	@$(RUN) property
+
+scenarios: env-dev ## molecule scenarios in containers: real engines, root, Docker
+	@$(RUN) scenarios
+
+drills: env-dev ## long drills
+	@$(RUN) drills
+
+test-all: env-dev ## everything
+	@$(RUN) unit lint sanity integration property scenarios drills
+
+locks: env ## compile every lock again; UPGRADE=1 takes newer versions
+	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in)); do \
+		echo "locks: $$wanted.txt"; $(COMPILE) "$$wanted.in" -o "$$wanted.txt" >/dev/null || exit 1; done
+
+build: env ## the collection's artifact in build/
+	@$(RUNTIME)/bin/ansible-galaxy collection build --force --output-path build
+
+docs: env ## every module, filter and role as ansible-doc shows them
+	@for kind in module filter role; do echo "$$kind:"; \
+		$(RUNTIME)/bin/ansible-doc --type "$$kind" --list homelab.llm || exit 1; done
