@@ -1,0 +1,144 @@
+"""Door to the planner: collects the inventory's intent from all hosts and returns the plan. Touches nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.text.converters import to_text
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+try:
+    from ..plugin_utils.intent import MADE_BY_PLAN, VARIABLES, Intent, parse_fleet
+    from ..plugin_utils.plan import make_plan
+    from ..plugin_utils.plan_table import plan_table
+    from ..plugin_utils.problems import IntentError, Path
+
+    MISSING_LIBRARY: ImportError | None = None
+except ImportError as error:
+    MISSING_LIBRARY = error
+
+try:
+    # Where a value was written. Not a public interface of ansible-core: without it messages lack file and line.
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+
+class ActionModule(ActionBase):
+    """``homelab.llm.plan``: documented in plugins/modules/plan.py."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Returns ``plan`` and ``build_directory``; fails with every mistake in the intent."""
+        result = super().run(tmp, task_vars)
+        if MISSING_LIBRARY is not None:
+            raise AnsibleActionFail(
+                f"the controller's Python lacks a library ({MISSING_LIBRARY}); run: python3 -m pip install 'pydantic>=2.10'"
+            )
+        _checked, arguments = self.validate_argument_spec(argument_spec={"show": {"type": "bool", "default": False}})
+        variables = task_vars or {}
+        inventory = inventory_name(variables.get("ansible_inventory_sources") or [])
+        reader = InventoryReader(variables)
+        try:
+            plan = make_plan(parse_fleet(reader.intent()), inventory)
+        except IntentError as error:
+            count = len(error.problems)
+            heading = f"{count} mistake{'s' if count > 1 else ''} in the inventory; nothing was touched:"
+            raise AnsibleActionFail(f"{heading}\n{error.report(reader.locate)}") from None
+        if arguments["show"]:
+            Display().display(f"\n{plan_table(plan)}\n")
+        build = os.path.join(os.getcwd(), "build", inventory)
+        return {**result, "changed": False, "plan": plan, "build_directory": build}
+
+
+def inventory_name(sources: list[Any]) -> str:
+    """The folder of the inventory, or the stem of its file where the file is not called hosts; lists of names: ad-hoc."""
+    names = []
+    for source in map(to_text, sources):
+        path = os.path.abspath(source)
+        stem = os.path.splitext(os.path.basename(path))[0]
+        if not os.path.exists(path):
+            names.append("ad-hoc")
+        elif os.path.isfile(path) and stem in ("hosts", "inventory"):
+            names.append(os.path.basename(os.path.dirname(path)))
+        else:
+            names.append(stem if os.path.isfile(path) else os.path.basename(path))
+    return "+".join(names) or "none"
+
+
+class InventoryReader:
+    """Reads the ``llm_*`` variables of every host, templated, as plain data; remembers where each was written."""
+
+    def __init__(self, task_vars: Mapping[str, Any]) -> None:
+        self.hostvars = task_vars["hostvars"]
+        self.groups: Mapping[str, Any] = task_vars["groups"]
+        self.engines = list(self.groups.get("engines", ()))
+
+    def intent(self) -> Intent:
+        """The whole fleet's intent, whatever the limit of this run is."""
+        reader = self.engines[0] if self.engines else None
+        return Intent(
+            variables={name: self._value(reader, name) for name in VARIABLES} if reader else {},
+            hosts={host: self._value(host, "llm_host") for host in self.engines},
+            addresses={host: str(self._value(host, "ansible_host") or host) for host in self.engines},
+            router_hosts=tuple(self.groups.get("router", ())),
+            groups=tuple(name for name in self.groups if name not in ("all", "ungrouped")),
+            unknown_variables=tuple(self._unknown()),
+        )
+
+    def _value(self, host: str, name: str) -> Any:
+        return plain(self.hostvars[host].get(name))
+
+    def _unknown(self) -> list[Path]:
+        known = {*VARIABLES, *MADE_BY_PLAN}
+        seen = {name for host in self.groups.get("all", ()) for name in self.hostvars[host] if name.startswith("llm_")}
+        return [(name,) for name in sorted(seen - known)]
+
+    def locate(self, path: Path) -> str | None:
+        """``file:line`` of the value at ``path``, or of the nearest thing around it."""
+        if Origin is None or not self.engines:
+            return None
+        host, rest = (str(path[1]), path[2:]) if path[0] == "hosts" and len(path) > 1 else (self.engines[0], path)
+        raw = self.hostvars.raw_get(host)
+        place = None
+        for part in rest:
+            place = _written_at(_key_of(raw, part)) or place
+            raw = raw[part] if _has(raw, part) else None
+            place = _written_at(raw) or place
+        return place
+
+
+def _has(raw: Any, part: Any) -> bool:
+    return (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, list) and isinstance(part, int) and part < len(raw))
+
+
+def _key_of(raw: Any, part: Any) -> Any:
+    """The key object itself: it carries its own place, which is all there is for an unknown key."""
+    return next((key for key in raw if key == part), None) if isinstance(raw, Mapping) else None
+
+
+def _written_at(value: Any) -> str | None:
+    origin = Origin.get_tag(value) if value is not None else None
+    if origin is None or not origin.path:
+        return None
+    return f"{os.path.relpath(origin.path)}:{origin.line_num}" if origin.line_num else os.path.relpath(origin.path)
+
+
+def plain(value: Any) -> Any:
+    """Tagged and lazy containers of Ansible as plain dict, list and scalars."""
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value

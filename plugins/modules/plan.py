@@ -1,0 +1,50 @@
+#!/usr/bin/python
+"""Documentation of the action homelab.llm.plan; the work is done on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+author: homelab.llm maintainers
+version_added: 0.1.0
+short_description: Plan which host keeps which models in memory and where each alias goes
+description:
+  - Reads the inventory's intent (the variables C(llm_models), C(llm_workloads), C(llm_policy), C(llm_assignments), C(llm_router)
+    and each host's C(llm_host)), checks it, and returns the plan for the whole fleet, whatever the limit of the run is.
+  - Runs on the controller and reaches no host. A mistake is reported with file, line, what was got, what was expected and
+    what to do, before anything is touched.
+options:
+  show:
+    description: Print the plan as a table.
+    type: bool
+    default: false
+requirements:
+  - pydantic >= 2.10 on the controller
+attributes:
+  check_mode:
+    description: Changes nothing, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+notes:
+  - Write the plan to a file with M(ansible.builtin.copy); that shows its difference.
+"""
+
+EXAMPLES = r"""
+- name: Plan the fleet
+  homelab.llm.plan:
+  register: llm_planned
+  run_once: true
+"""
+
+RETURN = r"""
+plan:
+  description: The plan; its shape is C(plugins/schemas/plan.schema.json).
+  returned: success
+  type: dict
+build_directory:
+  description: Absolute path of the folder for what is made from this inventory, C(build/<inventory>) below the current folder.
+  returned: success
+  type: str
+"""

@@ -1,0 +1,227 @@
+"""The inventory's schema: what a person may write about hosts, models, workloads, policy, assignments and the router.
+
+All models are frozen and refuse unknown keys. ``intent.parse_fleet`` reads them and checks the references between them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$", max_length=128)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+Mode = Literal["chat", "embedding"]
+
+
+class Strict(BaseModel):
+    """Base of everything a person writes: no unknown keys, no silent conversions, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Accelerator(Strict):
+    """One memory pool that a model can be put on."""
+
+    name: Name = Field(description="what you call it, such as gpu0, metal or ram")
+    kind: Literal["gpu", "unified", "cpu"] = Field(description="gpu: own memory; unified: shared with the CPU (Mac); cpu: RAM")
+    memory_gib: Positive = Field(description="its whole memory in GiB")
+    reserved_gib: NotNegative = Field(0.0, description="GiB that others use: the system, a desktop, other programs")
+    headroom_gib: NotNegative | None = Field(None, description="GiB kept free; default: the host's, then the policy's")
+    bandwidth_gb_s: Positive | None = Field(None, description="memory bandwidth in GB/s")
+
+
+class Host(Strict):
+    """``llm_host`` of an inventory host in the group ``engines``."""
+
+    engine: Literal["ollama", "llama_cpp", "external"] = Field(description="what serves the models on this host")
+    managed: bool = Field(True, description="false: planned, routed and benchmarked, never logged into")
+    machine: Name | None = Field(None, description="hosts with the same machine take turns in a benchmark; default: the host")
+    url: Url | None = Field(None, description="ollama, external: the engine's address without /v1")
+    address: Text | None = Field(None, description="llama_cpp: where the engine listens and the router finds it")
+    base_port: Port | None = Field(None, description="llama_cpp: port of the first resident model, the others follow")
+    accelerators: list[Accelerator] = Field(default_factory=list, description="the memory pools of this host")
+    headroom_gib: NotNegative | None = Field(None, description="GiB kept free on each accelerator; default: the policy's")
+
+    @model_validator(mode="after")
+    def engine_can_be_reached(self) -> Host:
+        if self.engine == "llama_cpp" and self.base_port is None:
+            raise ValueError("a llama_cpp host with base_port")
+        if self.engine != "llama_cpp" and self.url is None:
+            raise ValueError(f"an {self.engine} host with url, such as http://{self.machine or 'host'}:11434")
+        if self.engine != "external" and not self.accelerators:
+            raise ValueError("at least one entry in accelerators")
+        if self.engine == "external" and self.managed:
+            raise ValueError("an external engine with managed: false (it is never logged into)")
+        return self
+
+
+class OllamaSource(Strict):
+    """A model of the Ollama library or any registry that Ollama pulls from."""
+
+    kind: Literal["ollama"]
+    name: Name = Field(description="the name to pull, such as gemma4:26b")
+
+
+class FileSource(Strict):
+    """A GGUF file that is already on the host."""
+
+    kind: Literal["file"]
+    path: Text = Field(description="absolute path of the GGUF file")
+    file_sha256: Sha256 | None = None
+
+
+class UrlSource(Strict):
+    """A GGUF file that the host downloads."""
+
+    kind: Literal["url"]
+    url: Url
+    file_sha256: Sha256 = Field(description="checksum of the GGUF file")
+
+
+class WheelSource(Strict):
+    """A GGUF file inside a Python package."""
+
+    kind: Literal["wheel"]
+    requirement: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")]
+    wheel_sha256: Sha256 = Field(description="checksum of the package")
+    member: Text = Field(description="path of the GGUF file inside the package")
+    file_sha256: Sha256 = Field(description="checksum of the GGUF file")
+
+
+class ExternalSource(Strict):
+    """A model that an external engine already serves."""
+
+    kind: Literal["external"]
+    name: Name = Field(description="the model name that the engine expects in requests")
+
+
+Source = Annotated[OllamaSource | FileSource | UrlSource | WheelSource | ExternalSource, Field(discriminator="kind")]
+
+
+class Shape(Strict):
+    """What a GGUF header says about the KV cache, written down where the header cannot be read yet."""
+
+    architecture: Name
+    block_count: Annotated[int, Field(gt=0)]
+    embedding_length: Annotated[int, Field(gt=0)]
+    head_count: Annotated[int, Field(gt=0)]
+    head_count_kv: Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]]
+    key_length: Annotated[int, Field(gt=0)] | None = None
+    value_length: Annotated[int, Field(gt=0)] | None = None
+    context_length: Annotated[int, Field(gt=0)] | None = None
+
+
+class Declared(Strict):
+    """A size by somebody's word: either the loaded total, or file size and shape; always with its source."""
+
+    memory_gib: Positive | None = Field(None, description="GiB of the loaded model with its context, as published or seen")
+    file_bytes: Annotated[int, Field(gt=0)] | None = Field(None, description="size of the GGUF file")
+    shape: Shape | None = None
+    source: Text = Field(description="where the figures come from")
+
+    @model_validator(mode="after")
+    def one_way_of_saying_it(self) -> Declared:
+        whole = self.memory_gib is not None
+        parts = (self.file_bytes is not None, self.shape is not None)
+        if parts not in ((True, True), (False, False)) or whole == parts[0]:
+            raise ValueError("either memory_gib alone, or file_bytes together with shape")
+        return self
+
+
+class Model(Strict):
+    """A name that an engine can load, with the settings that decide its memory."""
+
+    source: Source
+    mode: Mode = "chat"
+    context_tokens: Annotated[int, Field(ge=64)] = Field(description="tokens of context of one sequence")
+    parallel: Annotated[int, Field(ge=1, le=64)] = Field(1, description="sequences served at once")
+    kv_type: KvType = "f16"
+    declared: Declared | None = Field(None, description="its size, needed where no header can be read at planning time")
+
+
+class Prompt(Strict):
+    """One request of a workload's benchmark."""
+
+    id: Name
+    text: Text
+
+
+class Objective(Strict):
+    """What a workload needs: ``metric`` at ``percentile`` at most ``limit``."""
+
+    metric: Literal["e2e_s", "ttft_s"] = "e2e_s"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 50
+    limit: Positive = Field(description="seconds")
+
+
+class Grader(Strict):
+    """Which grader judges the answers, with its arguments."""
+
+    name: Name
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class Workload(Strict):
+    """A class of requests, which is an alias of the router."""
+
+    description: Text
+    mode: Mode = "chat"
+    prompts: list[Prompt] = Field(min_length=1)
+    max_tokens: Annotated[int, Field(gt=0)] | None = Field(None, description="default: the policy's")
+    temperature: NotNegative | None = Field(None, description="default: the policy's")
+    objective: Objective | None = None
+    quality_floor: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="lowest mean grade, 0-1")
+    grader: Grader | None = None
+    timeout_s: Positive | None = Field(None, description="longest answer the router waits for; default: the router's")
+    candidates: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="models to choose from")
+
+
+class Policy(Strict):
+    """What holds for the whole fleet."""
+
+    headroom_gib: NotNegative = Field(0.5, description="GiB kept free on each accelerator")
+    runs: Annotated[int, Field(ge=1, le=1000)] = Field(3, description="measured requests per case")
+    max_tokens: Annotated[int, Field(gt=0)] = 8192
+    temperature: NotNegative = 0.0
+    timeout_s: Positive = Field(300.0, description="longest a measured request may take")
+
+
+class Deployment(Strict):
+    """One model on one host behind an alias; the first of an alias is tried first."""
+
+    model: Name
+    host: Name
+
+
+class Router(Strict):
+    """The LiteLLM proxy in front of the fleet."""
+
+    listen_address: Text = Field("127.0.0.1", description="address it listens on; 127.0.0.1: this machine only")
+    port: Port = 4000
+    url: Url | None = Field(None, description="where clients reach it; default: listen_address and port")
+    num_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    timeout_s: Positive = Field(300.0, description="longest answer it waits for, unless the workload says otherwise")
+    allowed_fails: Annotated[int, Field(ge=0)] = Field(0, description="failures in a minute before a deployment cools down")
+    cooldown_s: Positive = Field(30.0, description="how long a failed deployment is left alone")
+    fallbacks: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(
+        default_factory=dict, description="alias -> aliases that may answer instead when all its deployments are down"
+    )
+
+
+class Fleet(Strict):
+    """Everything a person said, checked."""
+
+    hosts: dict[Name, Host]
+    models: dict[Name, Model]
+    workloads: dict[Name, Workload]
+    policy: Policy
+    assignments: dict[Name, Annotated[list[Deployment], Field(min_length=1)]]
+    router: Router
+    router_host: Name

@@ -1,0 +1,234 @@
+"""The plan: who serves what, why it fits, in which order clients are sent there. Pure: the same intent gives the same plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .fit import Budget, budget_problems, budgets, model_fit, overcommitment, packing
+from .fleet import ExternalSource, Fleet, Host, OllamaSource
+from .problems import IntentError, Problem
+from .references import resident_models
+
+SCHEMA_VERSION = 1
+
+
+def make_plan(fleet: Fleet, inventory: str) -> dict[str, Any]:
+    """The plan document as plain data, with schema version, inventory name and content hash.
+
+    Raises IntentError naming every host whose resident set does not fit and every model of unknown size.
+    """
+    problems: list[Problem] = []
+    hosts = {name: _host(fleet, name, problems) for name in fleet.hosts}
+    if problems:
+        raise IntentError(problems)
+    body = {
+        "schema_version": SCHEMA_VERSION,
+        "inventory": inventory,
+        "hosts": hosts,
+        "aliases": {alias: _alias(fleet, alias, hosts) for alias in fleet.assignments},
+        "workloads": _workloads(fleet),
+        "benchmark": {"runs": fleet.policy.runs, "timeout_s": fleet.policy.timeout_s},
+        "router": _router(fleet),
+    }
+    return {**body, "content_hash": content_hash(body)}
+
+
+def content_hash(body: Mapping[str, Any]) -> str:
+    """``sha256:…`` over everything but the hash itself, so that a changed or foreign plan is noticed."""
+    kept = {key: value for key, value in body.items() if key != "content_hash"}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_plan(document: Any, inventory: str) -> dict[str, Any]:
+    """A plan that was read from a file, if it is one of this schema and inventory and nobody changed it.
+
+    Raises ValueError with got, expected and what to do.
+    """
+    again = "Run playbooks/plan.yml again."
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise ValueError(f"got a file that is no plan, expected a mapping with schema_version. {again}")
+    for key, wanted in (("schema_version", SCHEMA_VERSION), ("inventory", inventory)):
+        if document.get(key) != wanted:
+            raise ValueError(f"got a plan with {key} {document.get(key)!r}, expected {wanted!r}. {again}")
+    if document.get("content_hash") != content_hash(document):
+        raise ValueError(f"got a plan whose content does not match its content_hash: it was edited. {again}")
+    return document
+
+
+def _host(fleet: Fleet, name: str, problems: list[Problem]) -> dict[str, Any]:
+    host = fleet.hosts[name]
+    pools = budgets(host, fleet.policy)
+    problems += budget_problems(name, pools)
+    fits = _fits(fleet, name, pools, problems)
+    totals = {model: fit["total_mib"] for model, fit in fits.items() if fit["total_mib"] is not None}
+    refusal = overcommitment(name, totals, pools) if pools else None
+    if refusal:
+        problems.append(refusal)
+    placed = packing(totals, pools) or {}
+    needed = sum(totals.values()) if pools else None
+    budget = sum(pool.budget_mib for pool in pools) if pools else None
+    return {
+        "engine": host.engine,
+        "managed": host.managed,
+        "machine": host.machine or name,
+        "url": host.url.rstrip("/") if host.url else None,
+        "budget_mib": _rounded(budget),
+        "accelerators": [_accelerator(pool) for pool in pools],
+        "resident": _residents(fleet, name, fits, placed),
+        "total_mib": _rounded(needed),
+        "free_mib": None if needed is None or budget is None else _rounded(budget - needed),
+        "admission": _admission(host),
+    }
+
+
+def _fits(fleet: Fleet, host: str, pools: list[Budget], problems: list[Problem]) -> dict[str, dict[str, Any]]:
+    fits: dict[str, dict[str, Any]] = {}
+    for name in resident_models(fleet, host):
+        if not pools:
+            unknown = dict.fromkeys(("weights_mib", "kv_cache_mib", "overhead_mib", "total_mib"))
+            fits[name] = {**unknown, "basis": "unknown", "source": "no accelerators are described for this host"}
+            continue
+        fit = model_fit(name, fleet.models[name], pools[0].kind)
+        if isinstance(fit, Problem):
+            problems.append(fit)
+        else:
+            fits[name] = fit
+    return fits
+
+
+def _residents(fleet: Fleet, host: str, fits: Mapping[str, dict[str, Any]], placed: Mapping[str, str]) -> list[dict[str, Any]]:
+    largest_first = sorted(fits, key=lambda model: (-(fits[model]["total_mib"] or 0.0), model))
+    return [
+        _resident(fleet, host, index, name, fits[name], placed.get(name), largest_first.index(name) + 1)
+        for index, name in enumerate(fits)
+    ]
+
+
+def _resident(
+    fleet: Fleet, host_name: str, index: int, name: str, fit: dict[str, Any], accelerator: str | None, load_order: int
+) -> dict[str, Any]:
+    host, model = fleet.hosts[host_name], fleet.models[name]
+    own_process = host.engine == "llama_cpp"
+    rounded = {key: _rounded(value) if key.endswith("_mib") else value for key, value in fit.items()}
+    return {
+        "model": name,
+        "engine_model": _engine_model(fleet, name),
+        "mode": model.mode,
+        "url": _url(host, index),
+        "listen_address": host.address if own_process else None,
+        "port": _port(host, index),
+        "source": model.source.model_dump(),
+        "declared_shape": model.declared.shape.model_dump() if model.declared and model.declared.shape else None,
+        "declared_file_bytes": model.declared.file_bytes if model.declared else None,
+        "context_tokens": model.context_tokens,
+        "parallel": model.parallel,
+        "kv_type": model.kv_type,
+        "load_order": load_order,
+        "fit": rounded,
+        "accelerator": accelerator or ("split" if host.accelerators else None),
+        "reason": f"serves {_served(fleet, host_name, name)}",
+    }
+
+
+def _served(fleet: Fleet, host: str, model: str) -> str:
+    return ", ".join(
+        f"{alias} (order {order})"
+        for alias, deployments in fleet.assignments.items()
+        for order, item in enumerate(deployments, 1)
+        if (item.host, item.model) == (host, model)
+    )
+
+
+def _alias(fleet: Fleet, alias: str, hosts: Mapping[str, Any]) -> dict[str, Any]:
+    workload = fleet.workloads[alias]
+    kept, left_out = _fallbacks(fleet, alias)
+    return {
+        "mode": workload.mode,
+        "deployments": [
+            _deployment(item.host, item.model, order, hosts[item.host]) for order, item in enumerate(fleet.assignments[alias], 1)
+        ],
+        "fallbacks": kept,
+        "fallbacks_left_out": left_out,
+        "timeout_s": workload.timeout_s or fleet.router.timeout_s,
+    }
+
+
+def _deployment(host_name: str, model: str, order: int, host: Mapping[str, Any]) -> dict[str, Any]:
+    resident = next(item for item in host["resident"] if item["model"] == model)
+    reason = "assigned first" if order == 1 else f"assigned as number {order}: answers when those before it are down"
+    return {
+        "id": f"{host_name}--{model}",
+        "host": host_name,
+        "model": model,
+        "engine_model": resident["engine_model"],
+        "engine": host["engine"],
+        "url": resident["url"],
+        "order": order,
+        "reason": reason,
+    }
+
+
+def _fallbacks(fleet: Fleet, alias: str) -> tuple[list[str], list[dict[str, str]]]:
+    """The aliases that reach a host not tried before, and the others with the reason why they would be tried in vain."""
+    tried = {item.host for item in fleet.assignments[alias]}
+    kept: list[str] = []
+    left_out: list[dict[str, str]] = []
+    for target in fleet.router.fallbacks.get(alias, ()):
+        hosts = {item.host for item in fleet.assignments[target]}
+        if hosts <= tried:
+            reason = f"served only by {', '.join(sorted(hosts))}, which {'has' if len(hosts) == 1 else 'have'} failed by then"
+            left_out.append({"alias": target, "reason": reason})
+        else:
+            kept.append(target)
+            tried |= hosts
+    return kept, left_out
+
+
+def _workloads(fleet: Fleet) -> dict[str, Any]:
+    defaults = {"max_tokens": fleet.policy.max_tokens, "temperature": fleet.policy.temperature}
+    result: dict[str, Any] = {}
+    for alias, workload in fleet.workloads.items():
+        said = workload.model_dump(exclude={"timeout_s", "candidates"})
+        result[alias] = {key: defaults.get(key) if value is None else value for key, value in said.items()}
+    return result
+
+
+def _router(fleet: Fleet) -> dict[str, Any]:
+    said = fleet.router.model_dump(exclude={"fallbacks"})
+    url = (fleet.router.url or f"http://{fleet.router.listen_address}:{fleet.router.port}").rstrip("/")
+    return {**said, "url": url, "host": fleet.router_host}
+
+
+def _engine_model(fleet: Fleet, name: str) -> str:
+    source = fleet.models[name].source
+    return source.name if isinstance(source, OllamaSource | ExternalSource) else name
+
+
+def _port(host: Host, index: int) -> int | None:
+    return host.base_port + index if host.engine == "llama_cpp" and host.base_port is not None else None
+
+
+def _url(host: Host, index: int) -> str:
+    if host.engine == "llama_cpp":
+        return f"http://{host.address}:{_port(host, index)}"
+    return str(host.url).rstrip("/")
+
+
+def _admission(host: Host) -> dict[str, Any]:
+    """Will the engine keep the set in memory? Known by construction, or not known until its scheduler is replayed."""
+    if host.engine == "llama_cpp":
+        return {"stays": True, "reason": "one process per model: nothing is evicted"}
+    return {"stays": None, "reason": f"the scheduler of {host.engine} is not replayed yet: check residency after loading"}
+
+
+def _accelerator(pool: Budget) -> dict[str, Any]:
+    sizes = {key: _rounded(getattr(pool, key)) for key in ("memory_mib", "reserved_mib", "headroom_mib", "budget_mib")}
+    return {"name": pool.name, "kind": pool.kind, **sizes, "bandwidth_gb_s": pool.bandwidth_gb_s}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

@@ -1,0 +1,151 @@
+"""The shape of plan.yml, for its schema and for readers: what ``plan.make_plan`` returns."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .fleet import Mode, Objective, Prompt, Strict
+
+
+class PlanAccelerator(Strict):
+    """One memory pool and what models may use of it."""
+
+    name: str
+    kind: Literal["gpu", "unified", "cpu"]
+    memory_mib: float
+    reserved_mib: float
+    headroom_mib: float
+    budget_mib: float
+    bandwidth_gb_s: float | None
+
+
+class PlanFit(Strict):
+    """The memory of one loaded model as named parts; None where nobody knows the part."""
+
+    weights_mib: float | None
+    kv_cache_mib: float | None
+    overhead_mib: float | None
+    total_mib: float | None
+    basis: Literal["header", "declared header", "declared total", "unknown"]
+    source: str
+
+
+class PlanResident(Strict):
+    """One model that a host keeps in memory."""
+
+    model: str
+    engine_model: str = Field(description="the name to use in requests to the engine")
+    mode: Mode
+    url: str = Field(description="where this model is served, without /v1")
+    listen_address: str | None
+    port: int | None
+    source: dict[str, Any]
+    declared_shape: dict[str, Any] | None
+    declared_file_bytes: int | None
+    context_tokens: int
+    parallel: int
+    kv_type: str
+    load_order: int = Field(description="1 is loaded first: the largest")
+    fit: PlanFit
+    accelerator: str | None = Field(description="split: no accelerator holds it whole")
+    reason: str
+
+
+class PlanAdmission(Strict):
+    """Will the engine keep the whole resident set? None: not known."""
+
+    stays: bool | None
+    reason: str
+
+
+class PlanHost(Strict):
+    """One host with its budget and its resident set."""
+
+    engine: Literal["ollama", "llama_cpp", "external"]
+    managed: bool
+    machine: str
+    url: str | None
+    budget_mib: float | None
+    accelerators: list[PlanAccelerator]
+    resident: list[PlanResident]
+    total_mib: float | None
+    free_mib: float | None
+    admission: PlanAdmission
+
+
+class PlanDeployment(Strict):
+    """One model on one host behind an alias."""
+
+    id: str
+    host: str
+    model: str
+    engine_model: str
+    engine: Literal["ollama", "llama_cpp", "external"]
+    url: str
+    order: int
+    reason: str
+
+
+class PlanLeftOut(Strict):
+    """A fallback that would be tried in vain."""
+
+    alias: str
+    reason: str
+
+
+class PlanAlias(Strict):
+    """Where requests for an alias go."""
+
+    mode: Mode
+    deployments: list[PlanDeployment]
+    fallbacks: list[str]
+    fallbacks_left_out: list[PlanLeftOut]
+    timeout_s: float
+
+
+class PlanWorkload(Strict):
+    """What is measured for an alias."""
+
+    description: str
+    mode: Mode
+    prompts: list[Prompt]
+    max_tokens: int
+    temperature: float
+    objective: Objective | None
+    quality_floor: float | None
+    grader: dict[str, Any] | None
+
+
+class PlanBenchmark(Strict):
+    """How often and how long is measured."""
+
+    runs: int
+    timeout_s: float
+
+
+class PlanRouter(Strict):
+    """The LiteLLM proxy."""
+
+    host: str
+    listen_address: str
+    port: int
+    url: str
+    num_retries: int
+    timeout_s: float
+    allowed_fails: int
+    cooldown_s: float
+
+
+class PlanDocument(Strict):
+    """plan.yml."""
+
+    schema_version: Literal[1]
+    inventory: str
+    content_hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    hosts: dict[str, PlanHost]
+    aliases: dict[str, PlanAlias]
+    workloads: dict[str, PlanWorkload]
+    benchmark: PlanBenchmark
+    router: PlanRouter

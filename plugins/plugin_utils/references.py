@@ -1,0 +1,153 @@
+"""Do the parts of the intent agree with each other? Names that must exist, hosts that must differ, modes that must match."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from .fleet import Fleet, Model, OllamaSource
+from .problems import Path, Problem, suggestion
+
+SOURCES_BY_ENGINE = {"ollama": ("ollama",), "llama_cpp": ("file", "url", "wheel"), "external": ("external",)}
+
+
+def reference_problems(fleet: Fleet) -> list[Problem]:
+    """Every disagreement in the fleet; empty where all is well."""
+    problems = [*_workloads(fleet), *_assignments(fleet), *_fallbacks(fleet)]
+    return problems or [*_sources(fleet), *_contexts(fleet), *_one_blob_twice(fleet), *_ports(fleet)]
+
+
+def resident_models(fleet: Fleet, host: str) -> list[str]:
+    """The models assigned to a host, each once, in the order of ``llm_models``."""
+    assigned = {item.model for items in fleet.assignments.values() for item in items if item.host == host}
+    return [name for name in fleet.models if name in assigned]
+
+
+def _workloads(fleet: Fleet) -> Iterator[Problem]:
+    for alias, workload in fleet.workloads.items():
+        ids = Counter(prompt.id for prompt in workload.prompts)
+        for repeated in (name for name, count in ids.items() if count > 1):
+            path: Path = ("llm_workloads", alias, "prompts")
+            yield Problem(path, f"the id {repeated} more than once", "ids that differ", "Rename one of the prompts.")
+        for index, model in enumerate(workload.candidates or ()):
+            path = ("llm_workloads", alias, "candidates", index)
+            if model not in fleet.models:
+                yield Problem(path, f"the model {model}", "a model of llm_models", suggestion(model, fleet.models))
+
+
+def _assignments(fleet: Fleet) -> Iterator[Problem]:
+    for alias, deployments in fleet.assignments.items():
+        path: Path = ("llm_assignments", alias)
+        if alias not in fleet.workloads:
+            yield Problem(path, f"the alias {alias}", "a workload of llm_workloads", suggestion(alias, fleet.workloads))
+            continue
+        if alias in fleet.models:
+            yield Problem(path, "the name of a model", "a name of its own", "Rename the alias: clients ask for functions.")
+        seen: set[str] = set()
+        for index, item in enumerate(deployments):
+            yield from _deployment(fleet, alias, item.model, item.host, (*path, index))
+            if item.host in seen:
+                remedy = "Deployments of an alias stand on different hosts, so that one may fail."
+                yield Problem((*path, index, "host"), f"{item.host} a second time", "another host", remedy)
+            seen.add(item.host)
+
+
+def _deployment(fleet: Fleet, alias: str, model: str, host: str, path: Path) -> Iterator[Problem]:
+    if host not in fleet.hosts:
+        yield Problem((*path, "host"), f"the host {host}", "a host of the group engines", suggestion(host, fleet.hosts))
+    if model not in fleet.models:
+        yield Problem((*path, "model"), f"the model {model}", "a model of llm_models", suggestion(model, fleet.models))
+        return
+    workload = fleet.workloads[alias]
+    mode = fleet.models[model].mode
+    if mode != workload.mode:
+        remedy = "A chat model cannot answer for an embedding one, nor the other way round."
+        yield Problem((*path, "model"), f"{model}, which is a model for {mode}", f"one for {workload.mode}", remedy)
+    if workload.candidates is not None and model not in workload.candidates:
+        remedy = f"Add it to llm_workloads.{alias}.candidates or assign one of: {', '.join(workload.candidates)}."
+        yield Problem((*path, "model"), f"{model}, which is no candidate", "one of the candidates", remedy)
+
+
+def _fallbacks(fleet: Fleet) -> Iterator[Problem]:
+    for alias, targets in fleet.router.fallbacks.items():
+        path: Path = ("llm_router", "fallbacks", alias)
+        if alias not in fleet.assignments:
+            yield Problem(path, f"the alias {alias}", "an assigned alias", suggestion(alias, fleet.assignments))
+            continue
+        for index, target in enumerate(targets):
+            yield from _fallback(fleet, alias, target, (*path, index), repeated=target in targets[:index])
+
+
+def _fallback(fleet: Fleet, alias: str, target: str, path: Path, repeated: bool) -> Iterator[Problem]:
+    if target not in fleet.assignments:
+        yield Problem(path, f"the alias {target}", "an assigned alias", suggestion(target, fleet.assignments))
+    elif target == alias or repeated:
+        yield Problem(path, f"{target} again", "another alias", "Remove it: it has been tried by then.")
+    elif fleet.workloads[target].mode != fleet.workloads[alias].mode:
+        remedy = "A chat alias cannot answer for an embedding one, nor the other way round."
+        yield Problem(path, f"{target}, which is for {fleet.workloads[target].mode}", "the same mode", remedy)
+
+
+def _sources(fleet: Fleet) -> Iterator[Problem]:
+    for host, model in _residents(fleet):
+        engine = fleet.hosts[host].engine
+        kind = fleet.models[model].source.kind
+        if kind not in SOURCES_BY_ENGINE[engine]:
+            allowed = " or ".join(SOURCES_BY_ENGINE[engine])
+            remedy = f"{host} runs {engine}: give it a model with such a source, or assign {model} to another host."
+            yield Problem(("llm_models", model, "source", "kind"), kind, f"{allowed} on {host}", remedy)
+
+
+def _contexts(fleet: Fleet) -> Iterator[Problem]:
+    for name, model in fleet.models.items():
+        shape = model.declared.shape if model.declared else None
+        trained = shape.context_length if shape else None
+        if trained is not None and model.context_tokens > trained:
+            remedy = "The engine would shorten it silently, or answer nonsense beyond it."
+            path: Path = ("llm_models", name, "context_tokens")
+            yield Problem(path, str(model.context_tokens), f"at most {trained}, which it was trained for", remedy)
+
+
+def _one_blob_twice(fleet: Fleet) -> Iterator[Problem]:
+    """Ollama keeps one runner per blob: two names with different settings reload it on every change of client."""
+    names: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for host, model in _residents(fleet):
+        source = fleet.models[model].source
+        if isinstance(source, OllamaSource):
+            names[host, source.name].append(model)
+    for (host, source_name), models in names.items():
+        first = fleet.models[models[0]]
+        for other in models[1:]:
+            if _settings(fleet.models[other]) != _settings(first):
+                remedy = f"Give both the same settings, or put one on another host than {host}."
+                got = f"{source_name} on {host} with settings other than {models[0]}'s"
+                yield Problem(("llm_models", other), got, "one set of settings per model file and host", remedy)
+
+
+def _settings(model: Model) -> tuple[int, int, str]:
+    return model.context_tokens, model.parallel, model.kv_type
+
+
+def _ports(fleet: Fleet) -> Iterator[Problem]:
+    taken: dict[tuple[str | None, int], str] = {}
+    for host, settings in fleet.hosts.items():
+        for offset, model in enumerate(resident_models(fleet, host) if settings.base_port else ()):
+            port = (settings.base_port or 0) + offset
+            key = (settings.address, port)
+            path: Path = ("hosts", host, "llm_host", "base_port")
+            if port > 65535:
+                yield Problem(path, f"port {port} for {model}", "ports up to 65535", "Choose a lower base_port.")
+            if key in taken:
+                remedy = "Leave as many ports between the base ports as models can be resident."
+                yield Problem(path, f"port {port} for {model}, which is {taken[key]}'s", "a port of its own", remedy)
+            taken[key] = f"{model} on {host}"
+    _router_port = (fleet.router.listen_address, fleet.router.port)
+    if _router_port in taken:
+        got = f"port {fleet.router.port}, which is {taken[_router_port]}'s"
+        yield Problem(("llm_router", "port"), got, "a port of its own", "Choose another port for the router.")
+
+
+def _residents(fleet: Fleet) -> Iterator[tuple[str, str]]:
+    for host in fleet.hosts:
+        for model in resident_models(fleet, host):
+            yield host, model
