@@ -1,0 +1,290 @@
+"""Runs the stages of the tests one after the other, goes on after a failing one, and closes with what was counted.
+
+Usage: run.py STAGE...      The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
+A pytest case, a lint tool, a test of ansible-test sanity and a molecule step count one each.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build" / "tests"
+# A stage that says nothing for this long is reported as still running.
+QUIET_S = 10.0
+# CI ends a whole run after 60 minutes; no single command may use more than half of that.
+LIMIT_S = 1800.0
+# The molecule scenario of `make integration`; those named drill-* are drills, all others are scenarios.
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+@dataclass
+class Result:
+    code: int
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> Count:
+        """The command as one check."""
+        return Count(passed=1) if self.code == 0 else Count(failed=1)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def read_lines(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+    for line in process.stdout or ():
+        lines.put(line)
+    lines.put(None)
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a command and what it started, all in its own process group."""
+    for number, patience_s in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience_s)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def run(command: list[str], *, cwd: Path = ROOT, env: dict[str, str] | None = None, limit_s: float = LIMIT_S) -> Result:
+    """Run a command, show its output as it comes (a sign of life when none comes), and end it after `limit_s`."""
+    say(f"$ {' '.join(command)}")
+    try:
+        process = subprocess.Popen(
+            command, cwd=cwd, env={**os.environ, **(env or {})}, text=True, errors="replace", start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    except OSError as error:
+        say(f"cannot start: {error}")
+        return Result(127)
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=read_lines, args=(process, lines), daemon=True).start()
+    result, started = Result(0), time.monotonic()
+    try:
+        follow(lines, result, started, limit_s)
+    except (TimeoutError, KeyboardInterrupt) as error:
+        say(f"ended after {time.monotonic() - started:.0f} s: {error or 'interrupted'}")
+        end_group(process)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return Result(124, result.lines)
+    return Result(process.wait(), result.lines)
+
+
+def follow(lines: queue.Queue[str | None], result: Result, started: float, limit_s: float) -> None:
+    """Show and keep lines until the output ends; a TimeoutError when that takes longer than `limit_s`."""
+    while True:
+        try:
+            line = lines.get(timeout=QUIET_S)
+        except queue.Empty:
+            say(f"  … {time.monotonic() - started:.0f} s")
+        else:
+            if line is None:
+                return
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            result.lines.append(line.rstrip("\n"))
+        if time.monotonic() - started > limit_s:
+            raise TimeoutError(f"longer than {limit_s:.0f} s")
+
+
+def count_junit(path: Path) -> Count:
+    """Cases of a JUnit file, as pytest and ansible-test write it."""
+    count = Count()
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        kinds = {child.tag for child in case}
+        broken = bool(kinds & {"failure", "error"})
+        skipped = not broken and "skipped" in kinds
+        count += Count(int(not broken and not skipped), int(broken), int(skipped))
+    return count
+
+
+def pytest_stage(name: str, marker: str, none_code: int) -> Count:
+    """pytest over tests/unit; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
+    report = WORK / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    result = run([sys.executable, "-m", "pytest", "-q", "-m", marker, f"--junitxml={report}"])
+    count = count_junit(report) if report.is_file() else Count()
+    unexplained = result.code not in (0, none_code) and not count.failed
+    return count + Count(failed=int(unexplained))
+
+
+def unit() -> Count:
+    return pytest_stage("unit", "not property", 0)
+
+
+def property_cases() -> Count:
+    count = pytest_stage("property", "property", 5)
+    if count == Count():
+        say("property: none yet")
+    return count
+
+
+LINTERS = [
+    ["yamllint", "--strict", "."],
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["mypy"],
+    ["ansible-lint", "--offline", "--strict"],
+]
+
+
+def lint() -> Count:
+    return sum((run(command).count for command in LINTERS), Count())
+
+
+def copy_tracked(target: Path) -> None:
+    """The tracked files as a git repository where ansible-test wants a collection; it refuses the link in the clone."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        source, copy = ROOT / name, target / name
+        if source.is_file() and not name.startswith(".collections/"):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy)
+    for command in (["git", "init", "--quiet"], ["git", "add", "--all"]):
+        subprocess.run(command, cwd=target, check=True)
+
+
+def sanity() -> Count:
+    """ansible-test sanity, its caches kept in build/tests/home."""
+    trees, home = WORK / "sanity", WORK / "home"
+    shutil.rmtree(trees, ignore_errors=True)
+    target = trees / "ansible_collections" / "homelab" / "llm"
+    target.mkdir(parents=True)
+    copy_tracked(target)
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    # The name carries the version of pip that ansible-test of ansible-core 2.19 puts into its environments.
+    shutil.copy2(ROOT / "tests" / "sanity" / "get_pip.py", cache / "get_pip_24_2.py")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    result = run(["ansible-test", "sanity", "--python", python, "--junit", "--color", "no"], cwd=target, env={"HOME": str(home)})
+    count = sum(map(count_sanity, (target / "tests" / "output" / "junit").glob("*.xml")), Count())
+    return count + Count(failed=int(result.code != 0 and not count.failed))
+
+
+def count_sanity(path: Path) -> Count:
+    """One file per test of ansible-test, however many findings it lists."""
+    count = count_junit(path)
+    return Count(failed=1) if count.failed else Count(passed=1) if count.passed else Count(skipped=1)
+
+
+MOLECULE_STEP = re.compile(r"^\S+ ➜ [^:]+: Executed: (?P<state>.+)")
+PYTEST_WORD = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
+PYTEST_LINE = re.compile(r"^(?:=+ )?\d+ (?:passed|failed|errors?|skipped).* in [\d.]+s")
+BROKEN_STATE = re.compile("failed|missing", re.IGNORECASE)
+
+
+def count_molecule(result: Result) -> Count:
+    """Steps of molecule's closing details, and the cases of each pytest run that its verifier showed."""
+    count = Count()
+    for line in result.lines:
+        step = MOLECULE_STEP.match(line)
+        if step and BROKEN_STATE.search(step["state"]):
+            count += Count(failed=1)
+        elif step:
+            count += Count(passed=1)
+        elif PYTEST_LINE.match(line):
+            for number, word in PYTEST_WORD.findall(line):
+                key = {"passed": "passed", "skipped": "skipped"}.get(word, "failed")
+                count += Count(**{key: int(number)})
+    return count + Count(failed=int(result.code != 0 and not count.failed))
+
+
+def molecule(names: list[str]) -> Count:
+    env = {"ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1", "PY_COLORS": "0"}
+    command = ["molecule", "test", "--report", "--no-command-borders", "--scenario-name"]
+    return sum((count_molecule(run([*command, name], env=env)) for name in names), Count())
+
+
+def molecule_names(wanted: Callable[[str], bool]) -> list[str]:
+    return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml") if wanted(path.parent.name))
+
+
+def integration() -> Count:
+    return molecule([EMBEDDED])
+
+
+def scenarios() -> Count:
+    names = molecule_names(lambda name: name != EMBEDDED and not name.startswith("drill-"))
+    if not names:
+        say("scenarios: none yet")
+    return molecule(names)
+
+
+def drills() -> Count:
+    names = molecule_names(lambda name: name.startswith("drill-"))
+    if not names:
+        say("drills: none yet")
+    return molecule(names)
+
+
+STAGES: dict[str, Callable[[], Count]] = {
+    "unit": unit,
+    "lint": lint,
+    "sanity": sanity,
+    "integration": integration,
+    "property": property_cases,
+    "scenarios": scenarios,
+    "drills": drills,
+}
+
+
+def stage(name: str) -> Count:
+    """Run a stage; its own mistake is a failure and not the end of the run."""
+    try:
+        return STAGES[name]()
+    except Exception as error:
+        say(f"{name}: {type(error).__name__}: {error}")
+        return Count(failed=1)
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in STAGES]
+    if unknown or not names:
+        say(f"run.py: unknown stages {unknown}, known are {list(STAGES)}")
+        return 2
+    WORK.mkdir(parents=True, exist_ok=True)
+    rows, total = [], Count()
+    for name in names:
+        say(f"\n── {name} " + "─" * (70 - len(name)))
+        started = time.monotonic()
+        count = stage(name)
+        total += count
+        rows.append(f"{name:<12} {count.passed:>7} {count.failed:>7} {count.skipped:>8} {time.monotonic() - started:>7.0f} s")
+    say("\n".join(["", f"{'stage':<12} {'passed':>7} {'failed':>7} {'skipped':>8} {'time':>9}", *rows, "", str(total)]))
+    return int(total.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

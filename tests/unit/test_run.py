@@ -1,0 +1,70 @@
+"""The counts that close a test run are those of its stages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import run
+
+JUNIT = """<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>
+<testcase name="c"><skipped/></testcase><testcase name="d"><error/></testcase></testsuite></testsuites>"""
+
+MOLECULE = [
+    (["embedded ➜ converge: Executed: Successful"], 0, (1, 0, 0)),
+    (["embedded ➜ converge: Executed: Failed", "embedded ➜ verify: Executed: Missing playbook"], 1, (0, 2, 0)),
+    (["============ 3 passed, 1 skipped in 2.04s ============", "2 failed, 1 passed, 1 error in 1m"], 0, (3, 0, 1)),
+    (["2 failed, 1 passed, 1 error in 1.00s"], 1, (1, 3, 0)),
+    (["nothing that counts"], 2, (0, 1, 0)),
+]
+
+
+def test_junit_cases_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "report.xml"
+    path.write_text(JUNIT, encoding="utf-8")
+    assert run.count_junit(path) == run.Count(1, 2, 1)
+    assert run.count_sanity(path) == run.Count(0, 1, 0)
+
+
+@pytest.mark.parametrize(("lines", "code", "expected"), MOLECULE)
+def test_molecule_steps_and_the_verifiers_cases_are_counted(lines: list[str], code: int, expected: tuple[int, int, int]) -> None:
+    assert run.count_molecule(run.Result(code, lines)) == run.Count(*expected)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "lines"),
+    [
+        ("print('one'); print('two')", 0, ["one", "two"]),
+        ("import sys; print('bad', file=sys.stderr); sys.exit(3)", 3, ["bad"]),
+        ("import time; print('slow', flush=True); time.sleep(60)", 124, ["slow"]),
+    ],
+)
+def test_a_command_is_followed_to_its_end_or_its_limit(
+    monkeypatch: pytest.MonkeyPatch, script: str, code: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr(run, "QUIET_S", 0.1)
+    result = run.run([sys.executable, "-c", script], limit_s=2.0)
+    assert (result.code, result.lines) == (code, lines)
+
+
+def test_a_missing_command_is_a_failure_and_not_a_crash() -> None:
+    assert run.run(["no-such-command-here"]).count == run.Count(failed=1)
+
+
+def test_a_stage_that_breaks_counts_as_failed_and_the_rest_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken() -> run.Count:
+        raise ValueError("no")
+
+    monkeypatch.setattr(run, "WORK", tmp_path)
+    monkeypatch.setattr(run, "STAGES", {"broken": broken, "fine": lambda: run.Count(2, 0, 1)})
+    assert run.main(["broken", "fine"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 1 failed, 1 skipped"
+
+
+def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["unitt"]) == 2
+    assert "unitt" in capsys.readouterr().out
