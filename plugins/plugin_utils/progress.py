@@ -32,7 +32,7 @@ class Progress:
         if kind == "waiting":
             return self._stamped(f"machine {machine} is being measured by another run ({event['holder']}); waiting")
         if kind in ("restart", "away"):
-            return self._stamped(f"{self._host[case]}: the engine of {case}: {event['text']}")
+            return self._stamped(f"{self._host[case]}: the engine of {case}: {event['text']}{event.get('note', '')}")
         if kind == "crashed":
             return self._stamped(f"machine {machine}: stopped by a mistake in the harness:\n{event['text']}")
         if kind == "sample":

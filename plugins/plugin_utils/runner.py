@@ -2,7 +2,7 @@
 
 The threads only measure and put events in a queue; the caller takes them in one thread, writes and displays. An event is a
 mapping with ``kind``, ``machine`` and, by kind: waiting {holder}, started, warm_up {case}, request {case, number},
-sample {case, number, sample}, restart {case, text}, away {case, text}, crashed {text}, finished.
+sample {case, number, sample}, restart {case, text}, away {case, text, note}, crashed {text}, finished.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class MachineWorker:
         for engine in self.engines.values():
             receipt = self.look(engine.case)
             if receipt["error"] and engine.latest is not None:
-                self.emit("away", engine.case, text=f"it does not answer at the end of the run: {receipt['error']['message']}")
+                self.emit("away", engine.case, text=f"it did not answer at the end of the run: {receipt['error']['message']}")
 
     def look(self, case: Case) -> dict[str, Any]:
         """A receipt; a restart since the last one is reported."""
@@ -164,7 +164,7 @@ class MachineWorker:
         engine = self.engines[case.url]
         patience_s, engine.patience_s = engine.patience_s, 0.0
         if patience_s:
-            self.emit("away", case, text=f"it does not answer; waiting up to {patience_s:.0f} s for it to come back")
+            self.emit("away", case, text="it did not answer", note=f"; waiting up to {patience_s:.0f} s for it")
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline and not self.stop.is_set():
             if not self.look(case)["error"]:
