@@ -13,6 +13,7 @@ from ansible.utils.display import Display
 
 try:
     from ..plugin_utils.intent import MADE_BY_PLAN, VARIABLES, Intent, parse_fleet
+    from ..plugin_utils.plain import plain
     from ..plugin_utils.plan import make_plan
     from ..plugin_utils.plan_table import plan_table
     from ..plugin_utils.problems import IntentError, Path
@@ -128,17 +129,3 @@ def _written_at(value: Any) -> str | None:
     if origin is None or not origin.path:
         return None
     return f"{os.path.relpath(origin.path)}:{origin.line_num}" if origin.line_num else os.path.relpath(origin.path)
-
-
-def plain(value: Any) -> Any:
-    """Tagged and lazy containers of Ansible as plain dict, list and scalars."""
-    if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value

@@ -9,17 +9,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .fleet import Deployment, Fleet, Host, Model, Policy, Router, Strict, Workload
+from .fleet import Fleet, Host, Strict
 from .problems import IntentError, Path, Problem, shown, suggestion
 from .references import reference_problems
 
 # What each variable holds, and whether a lab can do without it.
 VARIABLES: dict[str, Any] = {
-    "llm_models": dict[str, Model],
-    "llm_workloads": dict[str, Workload],
-    "llm_policy": Policy,
-    "llm_assignments": dict[str, list[Deployment]],
-    "llm_router": Router,
+    f"llm_{name}": Fleet.model_fields[name].annotation for name in ("models", "workloads", "policy", "assignments", "router")
 }
 OPTIONAL = frozenset({"llm_policy", "llm_router"})
 # Variables beside the inventory's own that may begin with llm_: made by the plan.
@@ -120,7 +116,7 @@ def _expected(item: Any) -> str:
 
 
 def _remedy(kind: Any, loc: tuple[int | str, ...]) -> str:
-    for model in _classes_at(kind, loc[:-1]):
+    for model in _classes_at(kind, loc[:-1]) if loc else ():
         field = model.model_fields.get(str(loc[-1]))
         if field and field.description:
             return f"{loc[-1]}: {field.description}."

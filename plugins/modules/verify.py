@@ -1,0 +1,50 @@
+#!/usr/bin/python
+"""Documentation of the action homelab.llm.verify; the judging is done on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verify
+author: homelab.llm maintainers
+version_added: 0.1.0
+short_description: Judge whether engines and aliases do what the plan says
+description:
+  - Looks at what C(playbooks/verify.yml) registered on the hosts, namely the receipts of the engines taken before and after the
+    aliases were asked (C(llm_receipts_before), C(llm_receipts_after)) and the answers of the router (C(llm_answers)).
+  - Prints the answers as a table and fails with one sentence per finding.
+options:
+  plan:
+    description: The plan as made by M(homelab.llm.plan).
+    type: dict
+    required: true
+  without:
+    description: Judge a drill in which this host was stopped, so that its aliases have to be answered by others.
+    type: str
+attributes:
+  check_mode:
+    description: Says that nothing was asked.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Judge
+  homelab.llm.verify:
+    plan: "{{ llm_plan }}"
+  run_once: true
+"""
+
+RETURN = r"""
+findings:
+  description: What is wrong, one sentence each; empty, since the action fails otherwise.
+  returned: success
+  type: list
+  elements: str
+answers:
+  description: The answers of the router.
+  returned: success
+  type: list
+  elements: dict
+"""

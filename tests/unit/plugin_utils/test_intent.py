@@ -1,0 +1,123 @@
+"""Mistakes in the inventory: each is found, named by its path, and says what was expected and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.plugin_utils.intent import parse_fleet
+from plugins.plugin_utils.problems import IntentError, dotted
+from tests.unit.fleets import intent
+
+
+def problems(changes, **given):
+    with pytest.raises(IntentError) as raised:
+        parse_fleet(intent(changes, **given))
+    return raised.value.problems
+
+
+def test_a_right_intent_is_read():
+    fleet = parse_fleet(intent())
+    assert list(fleet.hosts) == ["mini", "gpus"]
+    assert fleet.hosts["mini"].address == "mini.lan"
+    assert fleet.assignments["coding"][1].host == "mini"
+
+
+def test_policy_and_router_may_be_left_out():
+    fleet = parse_fleet(intent({"llm_policy": None, "llm_router": None}))
+    assert (fleet.policy.runs, fleet.router.port) == (3, 4000)
+
+
+# change -> path of the problem, a word of what was got, a word of what is expected, a word of the remedy
+MISTAKES = [
+    ({"llm_models.small.context_tokens": "4096"}, "llm_models.small.context_tokens", "'4096' (text)", "integer", "tokens"),
+    ({"llm_models.small.context_tokens": -5}, "llm_models.small.context_tokens", "-5", "greater than or equal to 64", ""),
+    ({"llm_models.small.parallel": True}, "llm_models.small.parallel", "True", "integer", "sequences"),
+    ({"llm_models.small.kv_type": "q9"}, "llm_models.small.kv_type", "q9", "'f16'", ""),
+    ({"llm_models.small.contex_tokens": 1}, "llm_models.small.contex_tokens", "contex_tokens", "known key", "context_tokens"),
+    ({"llm_models.small.source": {"kind": "zip"}}, "llm_models.small.source", "zip", "ollama", ""),
+    ({"llm_models.small.source": {"kind": "file"}}, "llm_models.small.source.path", "nothing", "path", "GGUF"),
+    ({"llm_models.small.source": "big"}, "llm_models.small.source", "'big' (text)", "", ""),
+    ({"llm_models.small.declared.source": ""}, "llm_models.small.declared.source", "''", "1 character", "come from"),
+    ({"llm_models.small.declared.memory_gib": 1}, "llm_models.small.declared", "", "either memory_gib alone", ""),
+    ({"llm_models": None}, "llm_models", "nothing", "mapping", "inventory/homelab"),
+    ({"llm_models": ["small"]}, "llm_models", "['small']", "mapping", ""),
+    ({"llm_models.small": None}, "llm_assignments.coding[1].model", "small", "llm_models", "Known: big, vectors"),
+    ({"llm_workloads.coding.prompts": []}, "llm_workloads.coding.prompts", "[]", "at least 1 item", ""),
+    ({"llm_workloads.coding.prompts.0.text": ""}, "llm_workloads.coding.prompts[0].text", "''", "1 character", ""),
+    ({"llm_workloads.coding.candidates": []}, "llm_workloads.coding.candidates", "[]", "at least 1", "models to choose"),
+    ({"llm_workloads.coding.candidates": ["bigg"]}, "llm_workloads.coding.candidates[0]", "bigg", "llm_models", "mean big"),
+    ({"llm_workloads.coding.candidates": ["small"]}, "llm_assignments.coding[0].model", "big", "candidates", "candidates"),
+    ({"llm_workloads.coding.quality_floor": 1.5}, "llm_workloads.coding.quality_floor", "1.5", "less than or equal", "0-1"),
+    ({"llm_workloads.coding.mode": "speech"}, "llm_workloads.coding.mode", "speech", "'chat' or 'embedding'", ""),
+    ({"llm_policy.headroom_gib": -1}, "llm_policy.headroom_gib", "-1", "greater than or equal to 0", "free"),
+    ({"llm_policy.runs": 0}, "llm_policy.runs", "0", "greater than or equal to 1", ""),
+    ({"llm_policy.headroom_gib": float("nan")}, "llm_policy.headroom_gib", "nan", "finite", ""),
+    ({"llm_assignments.coding": []}, "llm_assignments.coding", "[]", "at least 1 item", ""),
+    ({"llm_assignments.coding.0.host": "gpuz"}, "llm_assignments.coding[0].host", "gpuz", "engines", "Did you mean gpus"),
+    ({"llm_assignments.coding.1.host": "gpus"}, "llm_assignments.coding[1].host", "a second time", "another host", ""),
+    ({"llm_assignments.codng": [{"model": "big", "host": "gpus"}]}, "llm_assignments.codng", "codng", "llm_workloads", "coding"),
+    ({"llm_assignments.embedding.0.model": "big"}, "llm_assignments.embedding[0].model", "for chat", "embedding", ""),
+    ({"llm_router.port": 70000}, "llm_router.port", "70000", "65535", ""),
+    ({"llm_router.fallbacks": {"coding": ["embedding"]}}, "llm_router.fallbacks.coding[0]", "embedding", "same mode", ""),
+    ({"llm_router.fallbacks": {"coding": ["coding"]}}, "llm_router.fallbacks.coding[0]", "again", "another", ""),
+    ({"llm_router.fallbacks": {"coding": ["resarch"]}}, "llm_router.fallbacks.coding[0]", "resarch", "assigned", "Known"),
+    ({"llm_router.fallbacks": {"coding": []}}, "llm_router.fallbacks.coding", "[]", "at least 1", ""),
+    ({"hosts.mini.engine": "vllm"}, "hosts.mini.llm_host.engine", "vllm", "'ollama'", "serves"),
+    ({"hosts.mini.base_port": None}, "hosts.mini.llm_host", "", "base_port", ""),
+    ({"hosts.gpus.url": None}, "hosts.gpus.llm_host", "", "url", ""),
+    ({"hosts.gpus.url": "gpus:11434"}, "hosts.gpus.llm_host.url", "gpus:11434", "https?", "without /v1"),
+    ({"hosts.gpus.accelerators": []}, "hosts.gpus.llm_host", "", "accelerators", ""),
+    ({"hosts.gpus.accelerators.1.memory_gib": -24}, "hosts.gpus.llm_host.accelerators[1].memory_gib", "-24", "greater", "GiB"),
+    ({"hosts.gpus.accelerators.1.memory_gb": 24}, "hosts.gpus.llm_host.accelerators[1].memory_gb", "memory_gb", "known", "gib"),
+    ({"hosts.gpus.engine": "external"}, "hosts.gpus.llm_host", "", "managed: false", ""),
+    ({"hosts.mini": "star"}, "hosts.mini.llm_host", "'star' (text)", "mapping", ""),
+    ({"llm_assignments.coding.1.model": "big"}, "llm_models.big.source.kind", "ollama", "file or url or wheel on mini", "mini"),
+    (
+        {"llm_models.small.context_tokens": 16384},
+        "llm_models.small.context_tokens",
+        "16384",
+        "at most 8192, which it was trained",
+        "silently",
+    ),
+    ({"llm_router.port": 8100, "llm_router.listen_address": "mini.lan"}, "llm_router.port", "8100", "own", "Choose"),
+]
+
+
+@pytest.mark.parametrize(("changes", "path", "got", "expected", "remedy"), MISTAKES, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_named(changes, path, got, expected, remedy):
+    found = problems(changes)
+    named = [problem for problem in found if dotted(problem.path) == path]
+    assert named, [dotted(problem.path) for problem in found]
+    assert got in named[0].got
+    assert expected in named[0].expected
+    assert remedy in named[0].remedy
+
+
+def test_no_engines_and_no_router():
+    found = problems({"hosts": {}}, router_hosts=(), groups=("engine",))
+    assert [dotted(problem.path) for problem in found] == ["groups.engines", "groups.router"]
+    assert "Did you mean engine?" in found[0].remedy
+
+
+def test_an_unknown_variable_of_ours_is_refused():
+    (problem,) = problems({}, unknown_variables=(("llm_model",),))
+    assert "Did you mean llm_models?" in problem.remedy
+
+
+def test_all_mistakes_are_named_at_once():
+    changes = {"llm_policy.runs": 0, "llm_models.big.context_tokens": 0, "hosts.mini.engine": "x"}
+    assert len(problems(changes)) == 3
+
+
+def test_one_blob_under_two_names_with_other_settings():
+    twin = {"source": {"kind": "ollama", "name": "big:30b"}, "context_tokens": 4096, "declared": {"memory_gib": 1, "source": "t"}}
+    (problem,) = problems({"llm_models.twin": twin, "llm_assignments.coding.0.model": "twin"})
+    assert "big:30b on gpus" in problem.got
+
+
+def test_ports_of_two_hosts_on_one_address_must_not_meet():
+    other = {**intent().hosts["mini"], "address": "mini.lan"}
+    assignments = {"llm_assignments.embedding": [{"model": "vectors", "host": "gpus"}]}
+    changes = {"hosts.twin": other, **assignments, "llm_assignments.coding.0": {"model": "small", "host": "twin"}}
+    (problem,) = problems(changes)
+    assert "8100" in problem.got

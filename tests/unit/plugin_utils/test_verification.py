@@ -1,0 +1,103 @@
+"""Findings of verify and drill: each names host or alias and what was lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.plugin_utils.intent import parse_fleet
+from plugins.plugin_utils.plan import make_plan
+from plugins.plugin_utils.verification import alias_findings, answer_table, drill_findings, drill_target, engine_findings
+from tests.unit.fleets import intent
+
+PLAN = make_plan(parse_fleet(intent()), "test")
+FINE = {
+    "error": None,
+    "resident": True,
+    "models": [{"name": "small", "context_tokens": 4096}],
+    "available": ["small"],
+    "instance": "a",
+    "counters": {},
+}
+ERROR = {"kind": "connect", "message": "no connection", "status": None}
+
+
+def answer(alias, answered_by, error=None):
+    return {"alias": alias, "answered_by": answered_by, "error": error, "seconds": 0.1, "excerpt": "yes", "dimension": None}
+
+
+GOOD = [
+    answer("coding", "gpus--big--coding"),
+    answer("tools_fast", "mini--small--tools_fast"),
+    answer("embedding", "gpus--vectors--embedding"),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (FINE, FINE, None),
+        (FINE, {**FINE, "error": ERROR}, "does not answer: no connection"),
+        (FINE, {**FINE, "instance": "b"}, "was lost and started again"),
+        (FINE, {**FINE, "resident": False, "models": [{"name": "x", "context_tokens": 4096}]}, "not what answers there: got x"),
+        (FINE, {**FINE, "models": [{"name": "small", "context_tokens": 512}]}, "context of 512 tokens, planned are 4096"),
+        (None, None, "was not asked"),
+    ],
+)
+def test_findings_of_a_llama_cpp_host(before, after, words):
+    found = engine_findings(PLAN, "mini", {"small": before} if before else {}, {"small": after} if after else {})
+    if words is None:
+        assert found == []
+        return
+    assert len(found) == 1
+    assert found[0].startswith("mini: small at http://mini.lan:8100")
+    assert words in found[0]
+
+
+def test_a_model_that_ollama_lacks_is_named_with_the_command():
+    receipt = {**FINE, "models": [], "resident": False, "available": ["other:latest"]}
+    found = engine_findings(PLAN, "gpus", {}, {"big": receipt, "vectors": {**receipt, "available": ["vectors:latest"]}})
+    assert len(found) == 1
+    assert "ollama pull big:30b" in found[0]
+
+
+def test_answers_of_the_first_deployments_are_fine():
+    assert alias_findings(PLAN, GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (answer("coding", None, "HTTP 500"), "coding (on gpus, mini): HTTP 500"),
+        (answer("coding", "mini--small--coding"), "big on gpus failed a moment ago"),
+        (None, "coding: was not asked"),
+    ],
+)
+def test_findings_of_an_alias(bad, words):
+    (found,) = alias_findings(PLAN, [*([bad] if bad else []), *GOOD[1:]])
+    assert words in found
+
+
+def test_a_drill_needs_answers_from_elsewhere():
+    survived = [answer("tools_fast", "gpus--big--tools_fast")]
+    assert drill_findings(PLAN, "mini", survived) == []
+    assert "claims" not in drill_findings(PLAN, "mini", [answer("tools_fast", "mini--small--tools_fast")])[0]
+    assert "did not survive" in drill_findings(PLAN, "mini", [answer("tools_fast", None, "HTTP 500")])[0]
+    assert drill_findings(PLAN, "mini", []) == ["tools_fast: was not asked"]
+
+
+def test_the_drill_chooses_a_host_whose_aliases_have_another():
+    assert drill_target(PLAN, None) == "mini"
+    with pytest.raises(ValueError, match="got host=gpus"):
+        drill_target(PLAN, "gpus")
+
+
+def test_a_drill_that_would_show_nothing_is_refused():
+    plan = make_plan(parse_fleet(intent({"llm_assignments.tools_fast": [{"model": "small", "host": "mini"}]})), "test")
+    with pytest.raises(ValueError, match="nothing to show"):
+        drill_target(plan, None)
+
+
+def test_the_table_shows_each_answer_on_one_line():
+    text = answer_table([{**GOOD[0], "excerpt": "two\nlines"}, answer("coding", None, "gone")])
+    assert len(text.splitlines()) == 3
+    assert "two lines" in text
