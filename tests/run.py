@@ -222,9 +222,13 @@ def count_molecule(result: Result) -> Count:
 
 
 def molecule(names: list[str]) -> Count:
-    env = {"ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1", "PY_COLORS": "0"}
-    command = ["molecule", "test", "--report", "--no-command-borders", "--scenario-name"]
-    return sum((count_molecule(run([*command, name], env=env)) for name in names), Count())
+    count = Count()
+    for name in names:
+        # Molecule's own place is named after the clone's last folder only, which two clones may share.
+        env = {"NO_COLOR": "1", "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / "molecule" / name)}
+        command = ["molecule", "test", "--report", "--no-command-borders", "--scenario-name", name]
+        count += count_molecule(run(command, env=env))
+    return count
 
 
 def molecule_names(wanted: Callable[[str], bool]) -> list[str]:
