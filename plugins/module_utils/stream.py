@@ -171,7 +171,9 @@ class translated:
     def __exit__(self, _kind: Any, error: Any, _trace: Any) -> None:
         if isinstance(error, (socket.timeout, TimeoutError)):
             raise RequestFailed("timeout", f"no complete reply within the deadline{self._limit}") from error
-        if isinstance(error, (http.client.IncompleteRead, OSError)):
+        if isinstance(error, http.client.IncompleteRead):
+            raise RequestFailed("truncated", "the connection broke in the middle of the reply") from error
+        if isinstance(error, OSError):
             # RemoteDisconnected is an OSError too: the engine went away before its first byte.
             raise RequestFailed("truncated", "the connection broke: %s" % (str(error) or type(error).__name__)) from error
         if isinstance(error, (http.client.HTTPException, ValueError)):

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from .benchmark import seconds, shown
-from .summary import counted, median, objective_words
+from .summary import content_size, counted, median, objective_words, reasons, with_unit
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 # What is drawn beyond the outermost value on either side of the time axis, as a factor.
@@ -49,6 +49,7 @@ def environment(escape: bool) -> jinja2.Environment:
     )
     made.filters.update(
         seconds=seconds, shown=shown, counted=counted, objective=objective_words, cell=markdown_cell, interval=interval,
+        content=content_size, with_unit=with_unit, reasons=reasons, moment=moment,
     )
     made.globals["median"] = median
     return made
@@ -62,12 +63,14 @@ def markdown_cell(value: object) -> str:
     return text
 
 
-def interval(spread: Mapping[str, Any], kind: str = "seconds") -> str:
-    """The min-max interval of a median; empty where there is none."""
-    if spread["low"] is None:
-        return ""
-    form = seconds if kind == "seconds" else lambda value: shown(value, 0)
-    return f"{form(spread['low'])} to {form(spread['high'])}"
+def interval(spread: Mapping[str, Any]) -> str:
+    """The min-max interval of a median in seconds; a dash where one sample or none was measured."""
+    return "-" if spread["low"] is None else f"{seconds(spread['low'])} to {seconds(spread['high'])}"
+
+
+def moment(written: str) -> str:
+    """``2026-11-21T11:29:27+00:00`` -> ``2026-11-21 11:29 UTC``."""
+    return f"{written[:10]} {written[11:16]} UTC"
 
 
 def answers(rows: Iterable[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -96,16 +96,31 @@ def result_table(summary: Mapping[str, Any]) -> list[str]:
 
 def result_row(row: Mapping[str, Any]) -> list[str]:
     """A case as the cells of the table."""
-    content = median(row, "content_characters")
-    size = f"{shown(median(row, 'dimension'), 0)} dim" if row["mode"] == "embedding" else f"{shown(content, 0)} ch"
     name = row["alias"] if row["id"].endswith(f"--{row['model']}") else f"{row['alias']} {row['prompt_id']}"
     return [
         name, row["host"], row["model"], f"{row['n']}/{row['runs']}",
         seconds(median(row, "e2e_s")), seconds(median(row, "ttft_s")), shown(median(row, "decode_tokens_per_s"), 0),
-        shown(median(row, "completion_tokens"), 0), size, shown(median(row, "reasoning_characters"), 0),
-        ", ".join(row["finish_reasons"]) or "-", counted(row["errors"]) or "-", counted(row["verdicts"]) or "-",
-        objective_words(row["objective"]),
+        shown(median(row, "completion_tokens"), 0), content_size(row),
+        with_unit(median(row, "reasoning_characters"), "char."), reasons(row["finish_reasons"]),
+        counted(row["errors"]) or "-", counted(row["verdicts"]) or "-", objective_words(row["objective"]),
     ]
+
+
+def content_size(row: Mapping[str, Any]) -> str:
+    """How much a case answered: characters of content, or the dimension of a vector."""
+    if row["mode"] == "embedding":
+        return with_unit(median(row, "dimension"), "dim.")
+    return with_unit(median(row, "content_characters"), "char.")
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """A whole number with its unit; a dash where it is unknown."""
+    return "-" if value is None else f"{value:.0f} {unit}"
+
+
+def reasons(counts: Mapping[str, int]) -> str:
+    """Finish reasons; how often each only where there is more than one."""
+    return counted(counts) if len(counts) > 1 else ", ".join(counts) or "-"
 
 
 def counted(counts: Mapping[str, int]) -> str:
