@@ -13,7 +13,7 @@ RUN = PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/run.py
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help env env-dev demo demo-down test unit lint sanity integration property scenarios drills test-all locks build docs
+.PHONY: help env env-dev demo demo-down test unit commands lint sanity integration property scenarios drills test-all locks build docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -33,11 +33,14 @@ demo-down: ## stop what the demo started and remove its state
 	else $(MAKE) env && $(PLAYBOOK) site.yml --tags install,deploy -e llama_cpp_state=absent -e litellm_state=absent && \
 	rm -rf build/embedded && echo "demo-down: the embedded lab is gone"; fi
 
-test: env-dev ## unit, lint, sanity and the embedded lab, counted
-	@$(RUN) unit lint sanity integration
+test: env-dev ## unit, commands, lint, sanity and the embedded lab, counted
+	@$(RUN) unit commands lint sanity integration
 
 unit: env-dev ## plain pytest, seconds
 	@$(RUN) unit
+
+commands: env-dev ## the commands of a user: the README's, and broken inventories
+	@$(RUN) commands
 
 lint: env-dev ## ansible-lint, yamllint, ruff, mypy
 	@$(RUN) lint
@@ -58,7 +61,7 @@ drills: env-dev ## long drills
 	@$(RUN) drills
 
 test-all: env-dev ## everything
-	@$(RUN) unit lint sanity integration property scenarios drills
+	@$(RUN) unit commands lint sanity integration property scenarios drills
 
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
 	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in)); do \

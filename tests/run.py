@@ -130,22 +130,27 @@ def count_junit(path: Path) -> Count:
     return count
 
 
-def pytest_stage(name: str, marker: str, none_code: int) -> Count:
-    """pytest over tests/unit; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
+def pytest_stage(name: str, folder: str, marker: str, none_code: int = 0) -> Count:
+    """pytest over a folder; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
     report = WORK / f"{name}.xml"
     report.unlink(missing_ok=True)
-    result = run([sys.executable, "-m", "pytest", "-q", "-m", marker, f"--junitxml={report}"])
+    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, f"--junitxml={report}"])
     count = count_junit(report) if report.is_file() else Count()
     unexplained = result.code not in (0, none_code) and not count.failed
     return count + Count(failed=int(unexplained))
 
 
 def unit() -> Count:
-    return pytest_stage("unit", "not property", 0)
+    return pytest_stage("unit", "tests/unit", "not property")
+
+
+def commands() -> Count:
+    """The commands of a user, run as a user runs them: the README's, and broken inventories."""
+    return pytest_stage("commands", "tests/commands", "not property")
 
 
 def property_cases() -> Count:
-    count = pytest_stage("property", "property", 5)
+    count = pytest_stage("property", "tests", "property", none_code=5)
     if count == Count():
         say("property: none yet")
     return count
@@ -199,7 +204,8 @@ def count_sanity(path: Path) -> Count:
     return Count(failed=1) if count.failed else Count(passed=1) if count.passed else Count(skipped=1)
 
 
-MOLECULE_STEP = re.compile(r"^\S+ ➜ [^:]+: Executed: (?P<state>.+)")
+# Molecule's log line at the end of a step.
+MOLECULE_STEP = re.compile(r"^[A-Z]+ +\[\S+ > [^\]]+\] Executed: (?P<state>.+)")
 PYTEST_WORD = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
 PYTEST_LINE = re.compile(r"^(?:=+ )?\d+ (?:passed|failed|errors?|skipped).* in [\d.]+s")
 BROKEN_STATE = re.compile("failed|missing", re.IGNORECASE)
@@ -255,6 +261,7 @@ def drills() -> Count:
 
 STAGES: dict[str, Callable[[], Count]] = {
     "unit": unit,
+    "commands": commands,
     "lint": lint,
     "sanity": sanity,
     "integration": integration,
