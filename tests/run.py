@@ -204,6 +204,7 @@ def count_sanity(path: Path) -> Count:
     return Count(failed=1) if count.failed else Count(passed=1) if count.passed else Count(skipped=1)
 
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Molecule's log line at the end of a step.
 MOLECULE_STEP = re.compile(r"^[A-Z]+ +\[\S+ > [^\]]+\] Executed: (?P<state>.+)")
 PYTEST_WORD = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
@@ -214,7 +215,7 @@ BROKEN_STATE = re.compile("failed|missing", re.IGNORECASE)
 def count_molecule(result: Result) -> Count:
     """Steps of molecule's closing details, and the cases of each pytest run that its verifier showed."""
     count = Count()
-    for line in result.lines:
+    for line in (COLOUR.sub("", line) for line in result.lines):
         step = MOLECULE_STEP.match(line)
         if step and BROKEN_STATE.search(step["state"]):
             count += Count(failed=1)
@@ -231,7 +232,7 @@ def molecule(names: list[str]) -> Count:
     count = Count()
     for name in names:
         # Molecule's own place is named after the clone's last folder only, which two clones may share.
-        env = {"NO_COLOR": "1", "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / "molecule" / name)}
+        env = {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / "molecule" / name)}
         command = ["molecule", "test", "--report", "--no-command-borders", "--scenario-name", name]
         count += count_molecule(run(command, env=env))
     return count

@@ -14,7 +14,11 @@ JUNIT = """<testsuites><testsuite><testcase name="a"/><testcase name="b"><failur
 
 MOLECULE = [
     (["INFO     [embedded > converge] Executed: Successful"], 0, (1, 0, 0)),
-    (["ERROR    [embedded > converge] Executed: Failed", "WARNING  [e > verify] Executed: Missing playbook"], 1, (0, 2, 0)),
+    (
+        ["ERROR    [embedded > converge] \x1b[31mExecuted: Failed\x1b[0m", "WARNING  [e > verify] Executed: Missing playbook"],
+        1,
+        (0, 2, 0),
+    ),
     (["============ 3 passed, 1 skipped in 2.04s ============", "2 failed, 1 passed, 1 error in 1m"], 0, (3, 0, 1)),
     (["2 failed, 1 passed, 1 error in 1.00s"], 1, (1, 3, 0)),
     (["nothing that counts"], 2, (0, 1, 0)),
