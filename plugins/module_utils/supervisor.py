@@ -116,6 +116,8 @@ def make_directories(place: Layout) -> None:
 def start(place: Layout, executable: str, timeout_s: float = START_TIMEOUT_S) -> process_identity.Process:
     """Start supervisord with the configuration that lies there, record it, and wait until it answers."""
     end_orphans(place)
+    # supervisord opens its log before it sets its mask.
+    os.close(os.open(place.own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     try:
         done = subprocess.run([executable, "-c", place.configuration], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, env=daemon_environment(), cwd=place.directory, timeout=timeout_s,
