@@ -36,10 +36,12 @@ class ReadClock:
     """The deadline of the current request and the time of the latest socket read, both in perf_counter nanoseconds."""
 
     def __init__(self) -> None:
+        self.timeout_s = 0.0
         self.deadline_ns = 0
         self.last_read_ns = 0
 
     def start(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
         self.deadline_ns = time.perf_counter_ns() + int(timeout_s * 1e9)
 
     def remaining_s(self) -> float:

@@ -13,7 +13,7 @@ import time
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterator, cast
 
-from .connection import Endpoint, RequestFailed
+from .connection import Endpoint, ReadClock, RequestFailed
 from .events import EXCERPT_CHARACTERS, Answer, EventParser, cleaned, error_text, parsed
 
 # connect: no connection · http: a status other than 200 · timeout: the deadline of the whole request passed ·
@@ -66,7 +66,7 @@ def embed(endpoint: Endpoint, body: dict[str, Any], timeout_s: float) -> Record:
     request = {**body, "encoding_format": "float"}
     try:
         t0_ns, response = begin(endpoint, "/v1/embeddings", request, timeout_s, record)
-        text = read_all(response)
+        text = read_all(response, endpoint.clock)
         record["times"]["end_ns"] = endpoint.clock.last_read_ns - t0_ns
         record_vector(record, parsed(text))
     except RequestFailed as failure:
@@ -94,10 +94,10 @@ def get_once(endpoint: Endpoint, path: str, timeout_s: float) -> str:
     """One GET, on the connection that stands or a new one."""
     try:
         endpoint.open(timeout_s)
-        with translated(timeout_s):
+        with translated(endpoint.clock):
             endpoint.start("GET", path, None, timeout_s)
             response = endpoint.response()
-        text = read_all(response)
+        text = read_all(response, endpoint.clock)
     except RequestFailed:
         endpoint.close()
         raise
@@ -111,7 +111,7 @@ def begin(endpoint: Endpoint, path: str, request: dict[str, Any], timeout_s: flo
     payload = json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
     endpoint.open(timeout_s)
     record["started_at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    with translated(timeout_s):
+    with translated(endpoint.clock):
         t0_ns = endpoint.start("POST", path, payload, timeout_s)
         record["times"]["started_ns"] = t0_ns
         record["connection"] = {
@@ -121,7 +121,7 @@ def begin(endpoint: Endpoint, path: str, request: dict[str, Any], timeout_s: flo
     record["times"]["headers_ns"] = endpoint.clock.last_read_ns - t0_ns
     record["status"] = response.status
     if response.status != 200:
-        text = read_all(response)
+        text = read_all(response, endpoint.clock)
         raise RequestFailed("http", f"POST {path}: status {response.status}: {excerpt(text)}", response.status)
     return t0_ns, response
 
@@ -130,11 +130,11 @@ def read_stream(endpoint: Endpoint, response: http.client.HTTPResponse, answer: 
     """Read a chat stream to the end of its body, so that the connection can carry the next request."""
     kind = response.headers.get_content_type()
     if kind != "text/event-stream":
-        parsed(read_all(response))
+        parsed(read_all(response, endpoint.clock))
         raise RequestFailed("malformed", f"got a reply of type {kind}; expected text/event-stream")
     parser = EventParser()
     try:
-        for piece in pieces(response):
+        for piece in pieces(response, endpoint.clock):
             stamp_ns = endpoint.clock.last_read_ns
             for data in parser.feed(piece):
                 answer.take(data, stamp_ns)
@@ -162,15 +162,15 @@ def finish_stream(parser: EventParser, answer: Answer, stamp_ns: int) -> None:
 class translated:
     """Turns what http.client and sockets raise into RequestFailed by kind."""
 
-    def __init__(self, timeout_s: float | None = None) -> None:
-        self._limit = "" if timeout_s is None else f" of {timeout_s:g} s"
+    def __init__(self, clock: ReadClock) -> None:
+        self._clock = clock
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _kind: Any, error: Any, _trace: Any) -> None:
         if isinstance(error, (socket.timeout, TimeoutError)):
-            raise RequestFailed("timeout", f"no complete reply within the deadline{self._limit}") from error
+            raise RequestFailed("timeout", f"no complete reply within {self._clock.timeout_s:g} s") from error
         if isinstance(error, http.client.IncompleteRead):
             raise RequestFailed("truncated", "the connection broke in the middle of the reply") from error
         if isinstance(error, OSError):
@@ -180,13 +180,13 @@ class translated:
             raise RequestFailed("malformed", f"not an HTTP reply: {type(error).__name__} {error}") from error
 
 
-def pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def pieces(response: http.client.HTTPResponse, clock: ReadClock) -> Iterator[bytes]:
     """The body as it arrives, one socket read at a time, up to its declared end."""
     # Counted here: read1 of older Pythons does not count down a declared length and would wait for more.
     left = response.length if not response.chunked else None
     total = 0
     while left is None or left > 0:
-        with translated():
+        with translated(clock):
             piece = response.read1(65536 if left is None else min(left, 65536))
         if not piece:
             if left is not None:
@@ -200,9 +200,9 @@ def pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
     response.close()
 
 
-def read_all(response: http.client.HTTPResponse) -> str:
+def read_all(response: http.client.HTTPResponse, clock: ReadClock) -> str:
     """The whole body as text; bytes that are not UTF-8 are shown as replacement signs."""
-    return b"".join(pieces(response)).decode("utf-8", "replace")
+    return b"".join(pieces(response, clock)).decode("utf-8", "replace")
 
 
 def excerpt(text: str) -> str:

@@ -22,6 +22,7 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 AXIS_MARGIN = 1.25
 # An axis of fewer decades than this gets ticks at 1, 2 and 5, a longer one only at powers of ten.
 FEW_DECADES = 2.2
+MARKDOWN_SIGNS = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", **{sign: f"\\{sign}" for sign in "\\|`*_[]#"}})
 
 
 def write_report(directory: Path, summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> Path:
@@ -57,10 +58,7 @@ def environment(escape: bool) -> jinja2.Environment:
 
 def markdown_cell(value: object) -> str:
     """Text in a Markdown table: no line breaks, no markup, no columns of its own."""
-    text = " ".join(str(value).split())
-    for sign in "\\|`*_[]<>&#":
-        text = text.replace(sign, f"\\{sign}" if sign not in "<>&" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}[sign])
-    return text
+    return " ".join(str(value).split()).translate(MARKDOWN_SIGNS)
 
 
 def interval(spread: Mapping[str, Any]) -> str:
