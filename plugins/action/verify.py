@@ -12,7 +12,7 @@ from ansible.utils.display import Display
 from ..plugin_utils.plain import plain
 from ..plugin_utils.verification import alias_findings, answer_table, drill_findings, engine_findings
 
-ARGUMENTS = {"plan": {"type": "dict", "required": True}, "without": {"type": "str"}}
+ARGUMENTS = {"plan": {"type": "dict", "required": True}, "without": {"type": "str"}, "host": {"type": "str"}}
 
 
 class ActionModule(ActionBase):
@@ -28,10 +28,11 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {**result, "changed": False, "skipped": True, "msg": "check mode: no engine and no alias is asked"}
         hostvars = variables["hostvars"]
-        answers = collected(hostvars, plan["router"]["host"], "llm_answers", "answer")
+        answers = [] if arguments["host"] else collected(hostvars, plan["router"]["host"], "llm_answers", "answer")
         findings = drill_findings(plan, arguments["without"], answers) if arguments["without"] else []
         if not arguments["without"]:
-            played = [host for host in variables["ansible_play_hosts_all"] if host in plan["hosts"]]
+            judged = [arguments["host"]] if arguments["host"] else variables["ansible_play_hosts_all"]
+            played = [host for host in judged if host in plan["hosts"]]
             findings = [text for host in played for text in host_findings(plan, hostvars, host)]
             findings += alias_findings(plan, answers) if answers else []
         if answers:

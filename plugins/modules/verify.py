@@ -20,6 +20,9 @@ options:
   without:
     description: Judge a drill in which this host was stopped, so that its aliases have to be answered by others.
     type: str
+  host:
+    description: Judge the engines of this host only, and no alias. The default is every host of the play and every alias.
+    type: str
 attributes:
   check_mode:
     description: Says that nothing was asked.
