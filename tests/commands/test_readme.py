@@ -1,0 +1,40 @@
+"""The README's commands and its example: what can run without the hosts runs, the rest is checked for syntax."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.commands.ansible import ROOT, playbook
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)
+COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ansible-playbook -i inventory/")]
+PLANNING = [command for command in COMMANDS if "plan.yml" in command]
+EXAMPLE = re.findall(r"```yaml\n# (mylab/\S+)\n(.*?)```", README, re.S)
+
+
+def test_the_readme_has_what_is_tested_here():
+    assert (len(COMMANDS), len(PLANNING), len(EXAMPLE)) == (9, 1, 2)
+    assert "$ make demo" in README
+    assert "$ make test" in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme(command, tmp_path):
+    """Planning is done for real; the hosts of the example do not exist, so the others are checked for syntax."""
+    words = command.split()[1:]
+    result = playbook(*words, *([] if command in PLANNING else ["--syntax-check"]), cwd=ROOT)
+    assert result.code == 0, result.text
+
+
+def test_the_complete_example_is_complete(tmp_path):
+    for name, content in EXAMPLE:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    result = playbook("-i", str(tmp_path / "mylab"), "playbooks/plan.yml", cwd=tmp_path)
+    assert result.code == 0, result.text
+    assert (tmp_path / "build" / "mylab" / "plan.yml").is_file()
+    assert "qwen3-coder:30b on tower, then small on mini" in result.text
