@@ -207,6 +207,8 @@ def count_sanity(path: Path) -> Count:
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Molecule's log line at the end of a step.
 MOLECULE_STEP = re.compile(r"^[A-Z]+ +\[\S+ > [^\]]+\] Executed: (?P<state>.+)")
+# After a failing step molecule also calls a cleanup that no scenario here has.
+NO_CLEANUP = "> cleanup] Executed: Missing"
 PYTEST_WORD = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
 PYTEST_LINE = re.compile(r"^(?:=+ )?\d+ (?:passed|failed|errors?|skipped).* in [\d.]+s")
 BROKEN_STATE = re.compile("failed|missing", re.IGNORECASE)
@@ -216,7 +218,7 @@ def count_molecule(result: Result) -> Count:
     """Steps of molecule's closing details, and the cases of each pytest run that its verifier showed."""
     count = Count()
     for line in (COLOUR.sub("", line) for line in result.lines):
-        step = MOLECULE_STEP.match(line)
+        step = None if NO_CLEANUP in line else MOLECULE_STEP.match(line)
         if step and BROKEN_STATE.search(step["state"]):
             count += Count(failed=1)
         elif step:
