@@ -114,8 +114,8 @@ class Session:
         }
         return self.finish(summary.summarise(self.settings, self.cases, self.samples, facts))
 
-    def take(self, event: dict[str, Any]) -> None:
-        """One event: a sample goes to the disk before anything is said about it."""
+    def take(self, event: dict[str, Any]) -> bool:
+        """One event: a sample goes to the disk before anything is said about it. Tells whether something was."""
         if event["kind"] == "sample":
             sample = samples.checked(event["sample"])
             self.file.append(sample)
@@ -129,6 +129,7 @@ class Session:
         line = self.progress.line(event)
         if line:
             show([line])
+        return line is not None
 
     def finish(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Write what the run came to, show the table, and say what failed."""

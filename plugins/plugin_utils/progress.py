@@ -21,6 +21,7 @@ class Progress:
         self._host = {case.id: case.host for case in cases}
         self._first: dict[str, float] = {}
         self._busy_s: dict[str, float] = {}
+        self._last: dict[str, float] = {}
         self._count: dict[str, int] = {}
         self._since: dict[str, float] = {}
         self._doing: dict[str, str] = {}
@@ -47,12 +48,17 @@ class Progress:
 
     def left_s(self) -> float | None:
         """Seconds left by the slowest machine's own pace so far; None while a machine has no pace yet."""
-        needs = []
-        for machine, count in self._left.items():
-            if count and not self._count.get(machine):
-                return None
-            needs.append(count * self._busy_s.get(machine, 0.0) / max(self._count.get(machine, 0), 1))
-        return max(needs, default=0.0)
+        needs = [self._machine_left_s(machine) for machine, count in self._left.items() if count]
+        known = [need for need in needs if need is not None]
+        return max(known, default=0.0) if len(known) == len(needs) else None
+
+    def _machine_left_s(self, machine: str) -> float | None:
+        """Its samples left at its mean pace; the one under way counts for what is left of that, but never for less than 0."""
+        count = self._count.get(machine, 0)
+        if not count:
+            return None
+        pace_s, under_way_s = self._busy_s[machine] / count, self._clock() - self._last[machine]
+        return (self._left[machine] - 1) * pace_s + max(pace_s - under_way_s, 0.0)
 
     def _follow(self, event: Mapping[str, Any]) -> None:
         kind, machine = event["kind"], event["machine"]
@@ -65,6 +71,7 @@ class Progress:
         elif kind == "sample":
             self._left[machine] -= 1
             self._count[machine] = self._count.get(machine, 0) + 1
+            self._last[machine] = now
             self._busy_s[machine] = now - self._first.get(machine, self._began)
         elif kind == "finished":
             self._left[machine] = 0

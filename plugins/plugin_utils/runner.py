@@ -219,24 +219,26 @@ def sample_facts(case: Case, settings: RunSettings, number: int, word: str) -> d
 
 
 def run(
-    cases: Sequence[Case], settings: RunSettings, take: Callable[[Event], None], silent: Callable[[], None],
+    cases: Sequence[Case], settings: RunSettings, take: Callable[[Event], bool], silent: Callable[[], None],
     silence_s: float = SILENCE_S,
 ) -> None:
-    """Measure all cases. ``take`` gets every event, ``silent`` is called when none came for a while; both in this thread."""
+    """Measure all cases. ``take`` gets every event and tells whether it said something about it; ``silent`` is called when
+    nothing was said for a while. Both are called in this thread."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     workers = [MachineWorker(machine, group, settings, events.put) for machine, group in by_machine(cases).items()]
     for worker in workers:
         threading.Thread(target=worker.run, name=f"benchmark {worker.machine}", daemon=True).start()
-    working = len(workers)
+    working, said = len(workers), time.monotonic()
     try:
         while working:
             try:
-                event = events.get(timeout=silence_s)
+                event = events.get(timeout=max(0.0, said + silence_s - time.monotonic()))
+                working -= event["kind"] == "finished"
+                spoke = take(event)
             except queue.Empty:
                 silent()
-                continue
-            working -= event["kind"] == "finished"
-            take(event)
+                spoke = True
+            said = time.monotonic() if spoke else said
     finally:
         for worker in workers:
             worker.stop.set()

@@ -121,9 +121,9 @@ HANGS = [
 
 @pytest.mark.parametrize("script", [row[1] for row in HANGS], ids=[row[0] for row in HANGS])
 def test_the_deadline_is_for_the_whole_request(script) -> None:
-    record, _engine = ask(script, timeout_s=0.3)
+    record, _engine = ask(script, timeout_s=0.2)
     assert record["error"]["kind"] == "timeout"
-    assert "0.3 s" in record["error"]["message"]
+    assert "0.2 s" in record["error"]["message"]
     # Far from the script's own five seconds, and wide enough for a busy machine.
     assert record["times"]["end_ns"] is None or record["times"]["end_ns"] < 4e9
 

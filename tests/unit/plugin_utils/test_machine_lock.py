@@ -29,6 +29,7 @@ with machine_lock(sys.argv[1], lambda holder: None, lambda: False):
 def private_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr("plugins.plugin_utils.machine_lock.POLL_S", 0.01)
 
 
 def holder(machine: str) -> subprocess.Popen:

@@ -6,7 +6,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.plugin_utils.metrics import (
@@ -131,6 +131,7 @@ def test_nearest_rank_by_its_definition(values: list[float], percentile: float) 
 
 
 @given(st.lists(st.tuples(st.sampled_from(VERDICTS), st.floats(0.1, 100)), max_size=12))
+@settings(max_examples=40, deadline=None)
 def test_only_warm_samples_enter_statistics(rows: list[tuple[str, float]]) -> None:
     samples = [sample(seconds=time, verdict=verdict) for verdict, time in rows]
     result = case_statistics(samples)

@@ -54,12 +54,14 @@ def test_the_time_left_is_the_slowest_machines() -> None:
     assert progress.left_s() is None
     clock.now += 10
     line = progress.line(event("sample", "beta", "coding--beta--m", number=1, sample=sample()))
-    # alpha: one of six samples in 10 s leaves 50 s; beta: one of four in 20 s leaves 60 s.
+    # alpha: one of six samples in 10 s leaves 50 s, 10 of them gone; beta: one of four in 20 s leaves 60 s.
     assert progress.left_s() == 60
     assert line is not None
     assert "about 60 s left" in line
     progress.line(event("finished", "beta", None))
-    assert progress.left_s() == 50
+    assert progress.left_s() == 40
+    clock.now += 1000
+    assert progress.left_s() == 40
 
 
 def test_the_heartbeat_says_what_every_machine_does_and_since_when() -> None:

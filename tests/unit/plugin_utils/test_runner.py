@@ -16,15 +16,25 @@ from tests.unit.scripted_engine import HELLO, Asked, ScriptedEngine, chunked, de
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    monkeypatch.setattr(runner, "RECOVERY_S", 0.5)
+    monkeypatch.setattr(runner, "RECOVERY_S", 0.2)
     monkeypatch.setattr(runner, "RECOVERY_POLL_S", 0.02)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def keeper(events: list[dict[str, Any]]) -> Any:
+    """Takes events and says something about samples only."""
+
+    def take(event: dict[str, Any]) -> bool:
+        events.append(event)
+        return event["kind"] == "sample"
+
+    return take
 
 
 def measured(document: dict[str, Any], **selectors: Any) -> list[dict[str, Any]]:
     """The events of a run; every sample in them obeys the schema."""
     events: list[dict[str, Any]] = []
-    runner.run(chosen(document, **selectors), SETTINGS, events.append, lambda: None, silence_s=0.05)
+    runner.run(chosen(document, **selectors), SETTINGS, keeper(events), lambda: None, silence_s=0.05)
     for event in events:
         if event["kind"] == "sample":
             checked(event["sample"])
@@ -204,8 +214,17 @@ def test_silence_is_noticed() -> None:
 
     with ScriptedEngine(answer) as engine:
         cases = chosen(plan({"alpha": engine.url}), host="alpha", workload="coding")
-        runner.run(cases, SETTINGS, lambda _event: None, silent.set, silence_s=0.05)
+        runner.run(cases, SETTINGS, lambda _event: True, silent.set, silence_s=0.05)
     assert silent.is_set()
+
+
+def test_events_that_nothing_is_said_about_do_not_break_the_silence() -> None:
+    beats: list[str] = []
+    with ScriptedEngine(lambda asked: [("at", 0.05), *chunked(HELLO)] if asked.method == "POST" else None) as engine:
+        cases = chosen(plan({"alpha": engine.url}), host="alpha", workload="coding")
+        # Five requests take a quarter of a second at least, with events more often than the patience lasts.
+        runner.run(cases, SETTINGS, lambda _event: False, lambda: beats.append("beat"), silence_s=0.15)
+    assert beats
 
 
 def test_a_mistake_of_ours_ends_one_machine_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +239,6 @@ def test_a_mistake_of_ours_ends_one_machine_and_is_told(monkeypatch: pytest.Monk
     events: list[dict[str, Any]] = []
     with ScriptedEngine() as one, ScriptedEngine() as two:
         cases = chosen(plan({"alpha": one.url, "beta": two.url}), workload="coding")
-        runner.run(cases, SETTINGS, events.append, lambda: None, silence_s=0.05)
+        runner.run(cases, SETTINGS, keeper(events), lambda: None, silence_s=0.05)
     assert [event["machine"] for event in events if event["kind"] == "crashed"] == ["alpha"]
     assert [sample["host"] for sample in samples(events)] == ["beta"] * 3
