@@ -63,7 +63,7 @@ def test_hosts_of_one_machine_took_turns(samples: list[dict[str, Any]]) -> None:
     assert len({sample["machine"] for sample in samples}) == 1
     assert len({sample["host"] for sample in samples}) == 3
     spans = sorted((times["started_ns"], times["started_ns"] + times["end_ns"]) for times in (one["times"] for one in samples))
-    assert [(end, start) for (_, end), (start, _) in pairwise(spans) if end > start] == []
+    assert [(end, start) for (_started, end), (start, _end) in pairwise(spans) if end > start] == []
 
 
 def test_no_sample_holds_the_key(samples: list[dict[str, Any]]) -> None:
