@@ -18,8 +18,9 @@ from .benchmark import seconds, shown
 from .summary import content_size, counted, median, objective_words, reasons, with_unit
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-# What is drawn beyond the outermost value on either side of the time axis, as a factor.
-AXIS_MARGIN = 1.25
+# What is drawn beyond the outermost value on either side of the time axis, as a factor: more than the square root of the
+# widest step between ticks (2 to 5), so that the axis of a single value has a tick too.
+AXIS_MARGIN = 1.6
 # An axis of fewer decades than this gets ticks at 1, 2 and 5, a longer one only at powers of ten.
 FEW_DECADES = 2.2
 MARKDOWN_SIGNS = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", **{sign: f"\\{sign}" for sign in "\\|`*_[]#"}})
@@ -88,10 +89,12 @@ def chart(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             return None
         return round(100 * (math.log10(value) - math.log10(low)) / (math.log10(high) - math.log10(low)), 2)
 
+    drawn = [marks(row, position) for row in rows]
     return {
         "ticks": [{"label": seconds_tick(value), "left": position(value)} for value in ticks(low, high)],
-        "rows": [{"case": row, "marks": marks(row, position)} for row in rows],
+        "rows": [{"case": row, "marks": places} for row, places in zip(rows, drawn, strict=True)],
         "some_missed": any((row["objective"] or {}).get("met") is False for row in rows),
+        "some": {name for places in drawn for name, place in places.items() if place is not None},
     }
 
 
