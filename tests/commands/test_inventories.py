@@ -30,6 +30,7 @@ def edited(path, old, new):
 
 
 STAR_ACCELERATOR = "- {name: metal, kind: unified, memory_gib: 96, reserved_gib: 12, bandwidth_gb_s: 800}"
+ROUTER_GROUP = "    router:\n      hosts:\n"
 PROMPTS = "    prompts:\n      - id: tools_fast-1\n        text: >-"
 
 
@@ -49,7 +50,7 @@ BROKEN = {
     "unknown key of a host": (edited(HOSTS, "engine: ollama", "engine: ollama\n            gpu: 1"), "hosts.yml:13: hosts.star"),
     "unknown engine": (edited(HOSTS, "engine: ollama", "engine: olama"), "hosts.yml:12: hosts.star.llm_host.engine"),
     "unknown model in an assignment": (edited(ASSIGNMENTS, "nemotron-3-nano:4b", "nemotron:4b"), "mean nemotron-3-nano"),
-    "unknown host in an assignment": (edited(ASSIGNMENTS, "host: banana", "host: bananna"), "Did you mean banana?"),
+    "unknown host in an assignment": (edited(ASSIGNMENTS, "host: banana", "host: bananna"), "mean banana?"),
     "alias without a workload": (edited(ASSIGNMENTS, "  coding:", "  codng:"), "Did you mean coding?"),
     "alias twice": (edited(ASSIGNMENTS, "  coding:", "  research:"), "research"),
     "deployment twice": (edited(ASSIGNMENTS, "host: clementine", "host: banana"), "banana a second time"),
@@ -70,8 +71,8 @@ BROKEN = {
     "overcommitted host": (edited(MODELS, "memory_gib: 24", "memory_gib: 44"), "= 54.8 GiB"),
     "misspelt variable": (edited(POLICY, "llm_policy:", "llm_polcy:"), "Did you mean llm_policy?"),
     "misspelt group": (edited(HOSTS, "    engines:", "    engine:"), "Groups found: engine"),
-    "two routers": (edited(HOSTS, "    router:\n      hosts:\n", "    router:\n      hosts:\n        star:\n"), "exactly one host"),
-    "no router": (edited(HOSTS, "    router:\n      hosts:\n        clementine:\n", ""), "groups.router: got no hosts"),
+    "two routers": (edited(HOSTS, ROUTER_GROUP, f"{ROUTER_GROUP}        star:\n"), "exactly one host"),
+    "no router": (edited(HOSTS, f"{ROUTER_GROUP}        clementine:\n", ""), "groups.router: got no hosts"),
     "not UTF-8": (written(MODELS, b"llm_models:\n  \xff\xfe: 1\n"), "models.yml"),
     "not YAML": (written(MODELS, b"llm_models: {a: [}\n"), "YAML parsing failed"),
     "hosts not YAML": (written(HOSTS, b"all: {children: [}\n"), "hosts.yml"),
