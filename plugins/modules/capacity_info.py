@@ -76,7 +76,8 @@ def memory_total_mib() -> float | None:
 def main() -> None:
     module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
     path = nearest_directory(module.params["path"])
-    module.exit_json(changed=False, memory_total_mib=memory_total_mib(), disk_path=path, disk_free_mib=shutil.disk_usage(path).free / MIB)
+    free_mib = shutil.disk_usage(path).free / MIB
+    module.exit_json(changed=False, memory_total_mib=memory_total_mib(), disk_path=path, disk_free_mib=free_mib)
 
 
 if __name__ == "__main__":

@@ -150,10 +150,13 @@ def present(module: AnsibleModule) -> dict[str, Any]:
         installer = "uv" if uv else "pip"
         environments.make(wanted, uv)
     predicted = changed and module.check_mode
-    packages = locks.versions(locks.parse(wanted.lock)) if predicted else environments.installed(wanted.path, interpreter.series)
+    packages = environments.installed(wanted.path, interpreter.series)
+    if predicted:
+        packages = locks.versions(locks.parse(wanted.lock))
     return {
-        "changed": changed, "current": not changed, "installer": installer, "packages": packages, "lock_sha256": stamp["lock_sha256"],
-        "python_version": interpreter.version, "site_packages": environments.site_packages(wanted.path, interpreter.series),
+        "changed": changed, "current": not changed, "installer": installer, "packages": packages,
+        "lock_sha256": stamp["lock_sha256"], "python_version": interpreter.version,
+        "site_packages": environments.site_packages(wanted.path, interpreter.series),
         "diff": difference(wanted.path, before.get("packages", []), stamp["packages"], changed),
     }
 

@@ -41,7 +41,7 @@ def check_ids(config: dict[str, Any]) -> None:
 
 
 def build_router(config: dict[str, Any]) -> None:
-    """Build LiteLLM's router from the configuration. The proxy drops settings that its router does not know; here they end the check."""
+    """Build LiteLLM's router. The proxy drops settings that its router does not know; here they end the check."""
     from litellm import Router
 
     settings = config.get("router_settings") or {}

@@ -49,3 +49,9 @@ def test_every_lock_of_the_roles_is_one(request):
         pins = lock.versions(lock.parse(path.read_text()))
         name, version = next(line for line in wanted if "==" in line).split("==")
         assert pins[lock.normalized(name.split("[")[0])] == version
+
+
+def test_controller_and_hosts_take_the_same_uv(request):
+    root = request.config.rootpath
+    ours, theirs = (lock.parse((root / name / "requirements-uv.txt").read_text()) for name in (".", "roles/python_environment/files"))
+    assert ours == theirs

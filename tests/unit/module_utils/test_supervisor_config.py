@@ -12,13 +12,13 @@ PLACE = config.layout("/srv/services", 1000)
 
 
 def program(**changes):
-    values = {"name": "files", "command": ["/bin/serve"], "working_directory": "/srv", "environment": {}, "environment_file": "",
-              "revision": "r1", "stop_timeout_s": 30}
+    values = {"name": "files", "command": ["/bin/serve"], "working_directory": "/srv", "environment": {},
+              "environment_file": "", "revision": "r1", "stop_timeout_s": 30}
     return config.Program(**{**values, **changes})
 
 
 def read_back(value):
-    """A value as supervisord's parser hands it on: cut at a comment sign after a space, percent signs halved, split as a shell."""
+    """A value as supervisord hands it on: cut at a comment sign after a space, percent signs halved, split as by a shell."""
     cut = min((value.find(sign) for sign in (" ;", " #") if sign in value), default=len(value))
     return shlex.split(value[:cut].replace("%%", "%"))
 

@@ -41,6 +41,7 @@ def test_no_line_is_left_empty_in_the_service(unit):
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
 def test_systemd_takes_the_unit(unit):
-    done = subprocess.run(["systemd-analyze", "verify", "--recursive-errors=no", str(unit)], capture_output=True, text=True, check=False)
+    command = ["systemd-analyze", "verify", "--recursive-errors=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     about_us = [line for line in (done.stdout + done.stderr).splitlines() if "homelab-llm-test" in line]
     assert (done.returncode, about_us) == (0, [])
