@@ -169,11 +169,6 @@ def schema() -> dict[str, Any]:
     }
 
 
-def schema_text() -> str:
-    """The schema as the committed file holds it."""
-    return json.dumps(schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def checked(sample: Mapping[str, Any]) -> dict[str, Any]:
     """The sample as plain data by the schema; raises pydantic.ValidationError for anything else."""
     return Sample.model_validate(sample).model_dump(mode="json", by_alias=True)
@@ -213,7 +208,3 @@ def new_file(directory: Path, stamp: str) -> tuple[Path, TextIO]:
         except FileExistsError:
             continue
     raise FileExistsError(f"{directory}: 1000 runs began at {stamp}")
-
-
-if __name__ == "__main__":
-    print(schema_text(), end="")

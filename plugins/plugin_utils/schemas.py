@@ -1,4 +1,4 @@
-"""The JSON Schemas of the inventory and the plan, generated from the models: ``python -m plugins.plugin_utils.schemas``.
+"""The JSON Schemas of inventory, plan and sample, generated from the models: ``python -m plugins.plugin_utils.schemas``.
 
 Editors complete and check YAML against them; a test compares the committed files with what this module makes.
 """
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, create_model
 from .fleet import Host, Strict
 from .intent import VARIABLES
 from .plan_document import PlanDocument
+from .samples import schema as sample_schema
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -25,6 +26,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "inventory.schema.json": or_template(_inventory_schema()),
         "hosts.schema.json": or_template(_hosts_schema()),
         "plan.schema.json": {"$schema": DIALECT, **PlanDocument.model_json_schema()},
+        "sample.schema.json": sample_schema(),
     }
 
 
