@@ -29,6 +29,9 @@ except ImportError:
     Origin = None
 
 
+ARGUMENTS = {"show": {"type": "bool", "default": False}, "build_directory": {"type": "path"}}
+
+
 class ActionModule(ActionBase):
     """``homelab.llm.plan``: documented in plugins/modules/plan.py."""
 
@@ -42,7 +45,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"the controller's Python lacks a library ({MISSING_LIBRARY}); run: python3 -m pip install 'pydantic>=2.10'"
             )
-        _checked, arguments = self.validate_argument_spec(argument_spec={"show": {"type": "bool", "default": False}})
+        _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
         inventory = inventory_name(variables.get("ansible_inventory_sources") or [])
         reader = InventoryReader(variables)
@@ -54,7 +57,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{heading}\n{error.report(reader.locate)}") from None
         if arguments["show"]:
             Display().display(f"\n{plan_table(plan)}\n")
-        build = os.path.join(os.getcwd(), "build", inventory)
+        build = arguments["build_directory"] or os.path.join(os.getcwd(), "build", inventory)
         return {**result, "changed": False, "plan": plan, "build_directory": build}
 
 

@@ -53,7 +53,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 answer:
-  description: The alias, answered_by (id of the deployment), seconds, excerpt (chat), dimension (embedding), error (null if none).
+  description:
+    - The alias, answered_by (id of the deployment), seconds, excerpt (chat), dimension (embedding) and error; null where there
+      is none.
   returned: always, null in check mode
   type: dict
 """

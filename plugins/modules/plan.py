@@ -14,6 +14,9 @@ description:
   - Runs on the controller and reaches no host. A mistake is reported with file, line, what was got, what was expected and
     what to do, before anything is touched.
 options:
+  build_directory:
+    description: Where this inventory's files are made. The default is C(build/<inventory>) below the current folder.
+    type: path
   show:
     description: Print the plan as a table.
     type: bool
@@ -44,7 +47,7 @@ plan:
   returned: success
   type: dict
 build_directory:
-  description: Absolute path of the folder for what is made from this inventory, C(build/<inventory>) below the current folder.
+  description: Absolute path of the folder for what is made from this inventory.
   returned: success
   type: str
 """

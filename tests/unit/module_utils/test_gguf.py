@@ -91,7 +91,7 @@ def test_every_truncation_is_refused_or_read(written):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(GgufError, match="gone.gguf: cannot be read"):
+    with pytest.raises(GgufError, match=r"gone\.gguf: cannot be read"):
         read_header(str(tmp_path / "gone.gguf"))
 
 

@@ -53,5 +53,6 @@ def test_every_lock_of_the_roles_is_one(request):
 
 def test_controller_and_hosts_take_the_same_uv(request):
     root = request.config.rootpath
-    ours, theirs = (lock.parse((root / name / "requirements-uv.txt").read_text()) for name in (".", "roles/python_environment/files"))
+    folders = (root, root / "roles/python_environment/files")
+    ours, theirs = (lock.parse((folder / "requirements-uv.txt").read_text()) for folder in folders)
     assert ours == theirs

@@ -76,7 +76,7 @@ MISTAKES = [
         {"llm_models.small.context_tokens": 16384},
         "llm_models.small.context_tokens",
         "16384",
-        "at most 8192, which it was trained",
+        "at most 8192",
         "silently",
     ),
     ({"llm_router.port": 8100, "llm_router.listen_address": "mini.lan"}, "llm_router.port", "8100", "own", "Choose"),
