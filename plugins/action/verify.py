@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {**result, "changed": False, "skipped": True, "msg": "check mode: no engine and no alias is asked"}
         hostvars = variables["hostvars"]
-        answers = [] if arguments["host"] else collected(hostvars, plan["router"]["host"], "llm_answers", "answer")
+        answers = [] if arguments["host"] else collected(hostvars, plan["router"]["host"], "litellm_answers", "answer")
         findings = drill_findings(plan, arguments["without"], answers) if arguments["without"] else []
         if not arguments["without"]:
             judged = [arguments["host"]] if arguments["host"] else variables["ansible_play_hosts_all"]

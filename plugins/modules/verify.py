@@ -10,7 +10,7 @@ version_added: 0.1.0
 short_description: Judge whether engines and aliases do what the plan says
 description:
   - Looks at what C(playbooks/verify.yml) registered on the hosts, namely the receipts of the engines taken before and after the
-    aliases were asked (C(llm_receipts_before), C(llm_receipts_after)) and the answers of the router (C(llm_answers)).
+    aliases were asked (C(llm_receipts_before), C(llm_receipts_after)) and the answers of the router (C(litellm_answers)).
   - Prints the answers as a table and fails with one sentence per finding.
 options:
   plan:
