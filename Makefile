@@ -13,7 +13,7 @@ RUN = PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/run.py
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help env env-dev demo demo-down test unit commands lint sanity integration property scenarios drills test-all locks build docs
+.PHONY: help env env-dev demo demo-down test unit commands lint sanity integration property scenarios drills test-all locks schemas build docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -66,6 +66,9 @@ test-all: env-dev ## everything
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
 	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in)); do \
 		echo "locks: $$wanted.txt"; $(COMPILE) "$$wanted.in" -o "$$wanted.txt" >/dev/null || exit 1; done
+
+schemas: env ## generate plugins/schemas from the models
+	@$(RUNTIME)/bin/python -m plugins.plugin_utils.schemas
 
 build: env ## the collection's artifact in build/
 	@$(RUNTIME)/bin/ansible-galaxy collection build --force --output-path build

@@ -67,9 +67,7 @@ class ActionModule(ActionBase):
 
     def cases(self, plan: dict[str, Any], arguments: dict[str, Any]) -> tuple[Any, list[Any], int]:
         """Selection, cases and seed of the arguments; raises SelectionError."""
-        chosen = benchmark.selection(
-            plan, arguments["runs"], arguments["host"], arguments["workload"], arguments["limit"]
-        )
+        chosen = benchmark.selection(plan, arguments["runs"], arguments["host"], arguments["workload"], arguments["limit"])
         most, seed = arguments["max_tokens"], arguments["seed"]
         if most not in (None, ""):
             most = benchmark.whole_number(most, "max_tokens", 1, MAX_TOKENS_MOST)
@@ -98,19 +96,24 @@ class Session:
         """Measure, then write summary and report, whatever was lost on the way."""
         started_at, began = datetime.now(UTC), time.monotonic()
         machines = sorted({case.machine for case in self.cases})
-        show([
-            f"{len(self.cases)} cases, {self.chosen.runs} runs each; machines, side by side: {', '.join(machines)}",
-            f"samples: {self.file.path}",
-        ])
+        show(
+            [
+                f"{len(self.cases)} cases, {self.chosen.runs} runs each; machines, side by side: {', '.join(machines)}",
+                f"samples: {self.file.path}",
+            ]
+        )
         try:
             runner.run(self.cases, self.settings, self.take, lambda: show([self.progress.heartbeat()]))
         finally:
             self.file.close()
         facts = {
             "started_at": started_at.isoformat(timespec="seconds"),
-            "ended_at": datetime.now(UTC).isoformat(timespec="seconds"), "elapsed_s": time.monotonic() - began,
+            "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "elapsed_s": time.monotonic() - began,
             "selection": {"hosts": self.chosen.hosts, "workloads": self.chosen.workloads, "limit": self.chosen.limit},
-            "not_measured": self.left_out, "incidents": self.incidents, "samples_file": self.file.path.name,
+            "not_measured": self.left_out,
+            "incidents": self.incidents,
+            "samples_file": self.file.path.name,
         }
         return self.finish(summary.summarise(self.settings, self.cases, self.samples, facts))
 
@@ -138,9 +141,16 @@ class Session:
         show(["", *summary.result_table(facts), "", f"report: {page}", f"samples: {self.file.path}"])
         wrong = summary.failure(facts, str(self.file.path))
         return {
-            "changed": True, "failed": wrong is not None, "run": self.settings.run, "seed": self.settings.seed,
-            "samples_path": str(self.file.path), "summary_path": str(self.file.summary_path), "report_path": str(page),
-            "verdicts": facts["verdicts"], "lost": facts["lost"], "incidents": self.incidents,
+            "changed": True,
+            "failed": wrong is not None,
+            "run": self.settings.run,
+            "seed": self.settings.seed,
+            "samples_path": str(self.file.path),
+            "summary_path": str(self.file.summary_path),
+            "report_path": str(page),
+            "verdicts": facts["verdicts"],
+            "lost": facts["lost"],
+            "incidents": self.incidents,
             "msg": wrong or f"{facts['attempts']} samples measured; report: {page}",
         }
 

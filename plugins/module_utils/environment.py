@@ -21,8 +21,17 @@ STAMP = ".python_environment.json"
 BUILDING = ".building"
 REPLACED = ".replaced"
 # Variables of the caller that would make pip, uv or Python look at another environment than the one being made.
-FOREIGN_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX",
-                     "PIP_REQUIRE_VIRTUALENV", "__PYVENV_LAUNCHER__")
+FOREIGN_VARIABLES = (
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_REQUIRE_VIRTUALENV",
+    "__PYVENV_LAUNCHER__",
+)
 # How much of an installer's output an error shows: enough for its reason, short enough to read.
 OUTPUT_TAIL_LINES = 25
 
@@ -49,16 +58,27 @@ class Wanted(NamedTuple):
 
     def stamp(self) -> dict[str, Any]:
         """What the stamp of such an environment says."""
-        return {"lock_sha256": locks.digest(self.lock), "python": self.interpreter.series, "dependencies": self.dependencies,
-                "packages": [str(pin) for pin in locks.parse(self.lock)]}
+        return {
+            "lock_sha256": locks.digest(self.lock),
+            "python": self.interpreter.series,
+            "dependencies": self.dependencies,
+            "packages": [str(pin) for pin in locks.parse(self.lock)],
+        }
 
 
 def inspect_interpreter(path: str) -> Interpreter:
     """Ask an interpreter for its version. Raises EnvironmentFailure when it does not answer or is older than 3.8."""
     question = "import sys; print('%d %d %d' % sys.version_info[:3])"
     try:
-        answer = subprocess.run([path, "-c", question], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
-                                timeout=60, env=clean_environment(), text=True).stdout
+        answer = subprocess.run(
+            [path, "-c", question],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=True,
+            timeout=60,
+            env=clean_environment(),
+            text=True,
+        ).stdout
         major, minor, micro = (int(part) for part in answer.split())
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EnvironmentFailure(f"python: {path} is no Python that answers ({error}); name one of the host's") from error
@@ -106,8 +126,10 @@ def check_place(path: str) -> None:
         raise EnvironmentFailure(f"path: {path} is no directory; expected a virtual environment or nothing; choose another path")
     known = os.path.exists(os.path.join(path, "pyvenv.cfg")) or os.path.exists(os.path.join(path, STAMP))
     if os.path.isdir(path) and os.listdir(path) and not known:
-        raise EnvironmentFailure(f"path: {path} holds files that are no virtual environment; expected an environment or nothing; "
-                                 f"choose another path or empty this one")
+        raise EnvironmentFailure(
+            f"path: {path} holds files that are no virtual environment; expected an environment or nothing; "
+            f"choose another path or empty this one"
+        )
 
 
 def make(wanted: Wanted, uv: str) -> None:
@@ -133,8 +155,10 @@ def fill(building: str, wanted: Wanted, uv: str) -> None:
         run([uv, "venv", "--no-project", "--python", wanted.interpreter.path, building])
         install = [uv, "pip", "install", "--python", python]
     else:
-        run([wanted.interpreter.path, "-m", "venv", building],
-            hint="the host's Python needs its venv module (Debian: python3-venv), or a uv binary must be named")
+        run(
+            [wanted.interpreter.path, "-m", "venv", building],
+            hint="the host's Python needs its venv module (Debian: python3-venv), or a uv binary must be named",
+        )
         install = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     lock_file = os.path.join(building, "requirements.txt")
     with open(lock_file, "w", encoding="utf-8") as file:
@@ -148,8 +172,16 @@ def run(command: Sequence[str], hint: str = "") -> None:
     """Run an installer. Raises EnvironmentFailure with the end of its output."""
     variables = dict(clean_environment(), UV_PYTHON_DOWNLOADS="never", NO_COLOR="1")
     try:
-        done = subprocess.run(list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env=variables, check=False, text=True, errors="replace")
+        done = subprocess.run(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            check=False,
+            text=True,
+            errors="replace",
+        )
     except OSError as error:
         raise EnvironmentFailure(f"{command[0]} cannot be run: {error}") from error
     if done.returncode != 0:

@@ -51,7 +51,7 @@ class EventParser:
                 data, self._data = b"\n".join(self._data), []
                 events.append(decoded(data))
         elif line.startswith(b"data:"):
-            value = line[len(b"data:"):]
+            value = line[len(b"data:") :]
             self._data.append(value[1:] if value.startswith(b" ") else value)
         # Comments (":…") and the fields event, id and retry carry nothing that we measure.
 

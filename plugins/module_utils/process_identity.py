@@ -39,7 +39,7 @@ def parse_stat(line: str) -> tuple[str, int] | None:
 
     The second field is the program's name in parentheses and may hold spaces and parentheses itself.
     """
-    fields = line[line.rfind(")") + 1:].split()
+    fields = line[line.rfind(")") + 1 :].split()
     return (fields[0], int(fields[19])) if len(fields) > 19 else None
 
 
@@ -63,14 +63,20 @@ def from_proc(pid: int) -> Process | None:
 
 def from_ps(pid: int) -> Process | None:
     """A process by ps, where there is no process file system (macOS)."""
-    done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          check=False, text=True, env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)})
+    done = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        text=True,
+        env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+    )
     return parse_ps(pid, done.stdout)
 
 
 def parse_ps(pid: int, line: str) -> Process | None:
     """A process out of one line `stat lstart` of ps in the C locale."""
-    state, _, started = line.strip().partition(" ")
+    state, _space, started = line.strip().partition(" ")
     if not started or state.startswith("Z"):
         return None
     start = datetime.strptime(started.strip(), "%a %b %d %H:%M:%S %Y").astimezone(timezone.utc)
@@ -98,7 +104,7 @@ def socket_inodes(pid: int) -> list[str]:
         for name in os.listdir(folder):
             target = os.readlink(os.path.join(folder, name))
             if target.startswith("socket:["):
-                found.append(target[len("socket:["):-1])
+                found.append(target[len("socket:[") : -1])
     except OSError:
         return found
     return found

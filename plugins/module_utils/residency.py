@@ -22,7 +22,13 @@ def take(endpoint: Endpoint, engine: str, engine_model: str) -> Receipt:
     digest, context_tokens, size_bytes, size_vram_bytes), instance (differs after a restart), counters, and error.
     """
     receipt: Receipt = {
-        "engine": engine, "resident": None, "models": [], "instance": None, "counters": {}, "version": None, "error": None,
+        "engine": engine,
+        "resident": None,
+        "models": [],
+        "instance": None,
+        "counters": {},
+        "version": None,
+        "error": None,
     }
     readers = {"llama_cpp": _llama_cpp, "ollama": _ollama}
     try:
@@ -98,10 +104,16 @@ def _llama_cpp(endpoint: Endpoint, engine_model: str, receipt: Receipt) -> None:
 
 def _ollama(endpoint: Endpoint, engine_model: str, receipt: Receipt) -> None:
     for entry in _mappings(_json(endpoint, "/api/ps").get("models")):
-        receipt["models"].append(_model(
-            entry.get("name") or entry.get("model"), digest=entry.get("digest"), context_tokens=entry.get("context_length"),
-            size_bytes=entry.get("size"), size_vram_bytes=entry.get("size_vram"), expires_at=entry.get("expires_at"),
-        ))
+        receipt["models"].append(
+            _model(
+                entry.get("name") or entry.get("model"),
+                digest=entry.get("digest"),
+                context_tokens=entry.get("context_length"),
+                size_bytes=entry.get("size"),
+                size_vram_bytes=entry.get("size_vram"),
+                expires_at=entry.get("expires_at"),
+            )
+        )
     receipt["models"].sort(key=lambda model: str(model["name"]))
     receipt["resident"] = full_name(engine_model) in {full_name(model["name"]) for model in receipt["models"]}
     version = json_or_none(_optional(endpoint, "/api/version")) or {}

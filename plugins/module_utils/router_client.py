@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import urllib.error
-import urllib.request
 from typing import Any
+
+from ansible.module_utils.urls import open_url
 
 # Enough to see that a model speaks; verify asks, it does not measure.
 PROBE_TOKENS = 16
@@ -39,7 +41,7 @@ def ask(url: str, key: str, alias: str, mode: str, timeout_s: float) -> dict[str
     answer: dict[str, Any] = dict.fromkeys(("answered_by", "excerpt", "dimension", "error"))
     started = time.monotonic()
     try:
-        with urllib.request.urlopen(_request(url, key, alias, mode), timeout=timeout_s) as response:
+        with contextlib.closing(_send(url, key, alias, mode, timeout_s)) as response:
             answer["answered_by"] = response.headers.get(DEPLOYMENT_HEADER)
             answer.update(_content(json.loads(response.read()), mode))
     except urllib.error.HTTPError as error:
@@ -50,7 +52,7 @@ def ask(url: str, key: str, alias: str, mode: str, timeout_s: float) -> dict[str
     return {**answer, "alias": alias, "seconds": round(time.monotonic() - started, 3)}
 
 
-def _request(url: str, key: str, alias: str, mode: str) -> urllib.request.Request:
+def _send(url: str, key: str, alias: str, mode: str, timeout_s: float) -> Any:
     body: dict[str, Any] = {"model": alias, "input": PROBE_TEXT}
     path = "/v1/embeddings"
     if mode == "chat":
@@ -58,7 +60,7 @@ def _request(url: str, key: str, alias: str, mode: str) -> urllib.request.Reques
         body = {"model": alias, "messages": messages, "max_tokens": PROBE_TOKENS, "temperature": 0}
         path = "/v1/chat/completions"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    return urllib.request.Request(url + path, json.dumps(body).encode(), headers)
+    return open_url(url + path, data=json.dumps(body), headers=headers, method="POST", timeout=timeout_s)
 
 
 def _content(reply: Any, mode: str) -> dict[str, Any]:

@@ -31,12 +31,26 @@ def new_record() -> Record:
     return {
         "started_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "times": {
-            "started_ns": None, "headers_ns": None, "first_token_ns": None, "first_answer_ns": None,
-            "last_token_ns": None, "end_ns": None, "token_chunks_ns": [],
+            "started_ns": None,
+            "headers_ns": None,
+            "first_token_ns": None,
+            "first_answer_ns": None,
+            "last_token_ns": None,
+            "end_ns": None,
+            "token_chunks_ns": [],
         },
         "connection": {"connect_s": None, "opened": None, "request_number": None},
-        "status": None, "content": None, "reasoning": None, "tool_calls": [], "finish_reason": None,
-        "usage": None, "timings": None, "reported_model": None, "dimension": None, "vector_head": None, "error": None,
+        "status": None,
+        "content": None,
+        "reasoning": None,
+        "tool_calls": [],
+        "finish_reason": None,
+        "usage": None,
+        "timings": None,
+        "reported_model": None,
+        "dimension": None,
+        "vector_head": None,
+        "error": None,
     }
 
 
@@ -115,7 +129,9 @@ def begin(endpoint: Endpoint, path: str, request: dict[str, Any], timeout_s: flo
         t0_ns = endpoint.start("POST", path, payload, timeout_s)
         record["times"]["started_ns"] = t0_ns
         record["connection"] = {
-            "connect_s": endpoint.connect_s, "opened": endpoint.opened, "request_number": endpoint.requests,
+            "connect_s": endpoint.connect_s,
+            "opened": endpoint.opened,
+            "request_number": endpoint.requests,
         }
         response = endpoint.response()
     record["times"]["headers_ns"] = endpoint.clock.last_read_ns - t0_ns
@@ -219,15 +235,20 @@ def record_answer(record: Record, answer: Answer, t0_ns: int) -> None:
     stamps = [stamp - t0_ns for stamp in answer.token_ns]
     first_answer_ns = None if answer.first_answer_ns is None else answer.first_answer_ns - t0_ns
     record["times"].update(
-        token_chunks_ns=stamps, first_answer_ns=first_answer_ns,
-        first_token_ns=stamps[0] if stamps else None, last_token_ns=stamps[-1] if stamps else None,
+        token_chunks_ns=stamps,
+        first_answer_ns=first_answer_ns,
+        first_token_ns=stamps[0] if stamps else None,
+        last_token_ns=stamps[-1] if stamps else None,
     )
     heard = bool(answer.token_ns) or answer.done
     record.update(
         content="".join(answer.content) if heard else None,
         reasoning="".join(answer.reasoning) if heard else None,
         tool_calls=[answer.tool_calls[index] for index in sorted(answer.tool_calls)],
-        finish_reason=answer.finish_reason, usage=answer.usage, timings=answer.timings, reported_model=answer.model,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+        timings=answer.timings,
+        reported_model=answer.model,
     )
 
 

@@ -47,14 +47,19 @@ def observe(place: Layout, name: str) -> Observed:
     """Look; nothing is touched."""
     running = supervisor.daemon(place)
     info = supervisor.program_info(place, name) if running else None
-    return Observed(process_identity.read(place.configuration), process_identity.read(place.program_file(name)), running,
-                    info["statename"] if info else None, tuple(sorted(set(program_names(place)) - {name})))
+    return Observed(
+        process_identity.read(place.configuration),
+        process_identity.read(place.program_file(name)),
+        running,
+        info["statename"] if info else None,
+        tuple(sorted(set(program_names(place)) - {name})),
+    )
 
 
 def program_names(place: Layout) -> list[str]:
     """The programs that are described in a supervisord's directory."""
     with contextlib.suppress(FileNotFoundError):
-        return sorted(name[:-len(".conf")] for name in os.listdir(place.file("programs")) if name.endswith(".conf"))
+        return sorted(name[: -len(".conf")] for name in os.listdir(place.file("programs")) if name.endswith(".conf"))
     return []
 
 
@@ -70,12 +75,17 @@ def decide(wanted: str, daemon_wanted: str, program_wanted: str, there: Observed
     other_daemon = running and there.daemon_text != daemon_wanted
     start_daemon = not running or other_daemon
     if wanted == "stopped":
-        return Decision(shut_down=other_daemon, write=not described, start_daemon=other_daemon,
-                        stop=there.state in (*ALIVE, "BACKOFF"))
+        return Decision(
+            shut_down=other_daemon, write=not described, start_daemon=other_daemon, stop=there.state in (*ALIVE, "BACKOFF")
+        )
     alive = there.state in ALIVE and described and not start_daemon
-    return Decision(shut_down=other_daemon, write=not described, start_daemon=start_daemon,
-                    stop=wanted == "restarted" and there.state in ALIVE and described and not start_daemon,
-                    launch=not alive or wanted == "restarted")
+    return Decision(
+        shut_down=other_daemon,
+        write=not described,
+        start_daemon=start_daemon,
+        stop=wanted == "restarted" and there.state in ALIVE and described and not start_daemon,
+        launch=not alive or wanted == "restarted",
+    )
 
 
 def act(decision: Decision, place: Layout, program: Program, executable: str, start_timeout_s: float) -> None:
@@ -131,6 +141,11 @@ def services(place: Layout) -> list[dict[str, Any]]:
 
 def service(name: str, state: str, process: process_identity.Process | None) -> dict[str, Any]:
     """One service as a plain dict; what cannot be told is None."""
-    return {"name": name, "state": state, "pid": process.pid if process else None,
-            "identity": process.identity if process else None, "started_at": process.started_at if process else None,
-            "ports": process_identity.listening_ports([process.pid])[process.pid] if process else []}
+    return {
+        "name": name,
+        "state": state,
+        "pid": process.pid if process else None,
+        "identity": process.identity if process else None,
+        "started_at": process.started_at if process else None,
+        "ports": process_identity.listening_ports([process.pid])[process.pid] if process else [],
+    }

@@ -75,8 +75,10 @@ def daemon(place: Layout) -> process_identity.Process | None:
         recorded = read_record(place)
         if recorded is None:
             return None
-        message = (f"supervisord (process {recorded.pid}, {place.directory}) runs and does not answer at {place.socket} "
-                   f"({error}); expected an answer; end it with `kill {recorded.pid}` and run again")
+        message = (
+            f"supervisord (process {recorded.pid}, {place.directory}) runs and does not answer at {place.socket} "
+            f"({error}); expected an answer; end it with `kill {recorded.pid}` and run again"
+        )
         raise SupervisorFailure(message) from error
 
 
@@ -109,8 +111,10 @@ def make_directories(place: Layout) -> None:
         os.mkdir(place.short_directory, 0o700)
     found = os.lstat(place.short_directory)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != 0o700:
-        raise SupervisorFailure(f"{place.short_directory} is not a directory of this user with mode 0700; it shall hold the "
-                                f"socket of {place.directory}; remove it, or choose a shorter directory")
+        raise SupervisorFailure(
+            f"{place.short_directory} is not a directory of this user with mode 0700; it shall hold the "
+            f"socket of {place.directory}; remove it, or choose a shorter directory"
+        )
 
 
 def start(place: Layout, executable: str, timeout_s: float = START_TIMEOUT_S) -> process_identity.Process:
@@ -119,17 +123,28 @@ def start(place: Layout, executable: str, timeout_s: float = START_TIMEOUT_S) ->
     # supervisord opens its log before it sets its mask.
     os.close(os.open(place.own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     try:
-        done = subprocess.run([executable, "-c", place.configuration], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, env=daemon_environment(), cwd=place.directory, timeout=timeout_s,
-                              check=False, start_new_session=True, text=True, errors="replace")
+        done = subprocess.run(
+            [executable, "-c", place.configuration],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=daemon_environment(),
+            cwd=place.directory,
+            timeout=timeout_s,
+            check=False,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SupervisorFailure(f"supervisord cannot be started with {executable}: {error}") from error
     if done.returncode != 0:
         raise SupervisorFailure(f"supervisord ended with {done.returncode}, expected 0: {done.stdout.strip()}")
     running: process_identity.Process | None = wait_for(lambda: daemon(place), timeout_s)
     if running is None:
-        raise SupervisorFailure(f"supervisord did not answer at {place.socket} within {timeout_s:.0f} s; its log ends with:\n"
-                                f"{tail(place.own_log)}")
+        raise SupervisorFailure(
+            f"supervisord did not answer at {place.socket} within {timeout_s:.0f} s; its log ends with:\n{tail(place.own_log)}"
+        )
     write_private(place.record, json.dumps(running._asdict()) + "\n")
     return running
 
@@ -156,8 +171,10 @@ def shut_down(place: Layout, timeout_s: float) -> None:
     if running is not None:
         remote(place).shutdown()
         if not wait_for(lambda: is_gone(running), timeout_s):
-            raise SupervisorFailure(f"supervisord (process {running.pid}) did not end within {timeout_s:.0f} s of its shutdown; "
-                                    f"its log ends with:\n{tail(place.own_log)}")
+            raise SupervisorFailure(
+                f"supervisord (process {running.pid}) did not end within {timeout_s:.0f} s of its shutdown; "
+                f"its log ends with:\n{tail(place.own_log)}"
+            )
     end_orphans(place)
 
 
@@ -183,15 +200,17 @@ def orphans(place: Layout) -> dict[str, process_identity.Process]:
 
 def value_of(name: str, variables: list[str]) -> str:
     """A variable's value out of lines NAME=value; "" when it is not there."""
-    return next((text[len(name) + 1:] for text in variables if text.startswith(name + "=")), "")
+    return next((text[len(name) + 1 :] for text in variables if text.startswith(name + "=")), "")
 
 
 def end_orphans(place: Layout, timeout_s: float = 15.0) -> None:
     """End the programs that outlived their supervisord: they hold the ports of their successors."""
     for name, process in orphans(place).items():
         if not end(process, signal.SIGTERM, timeout_s) and not end(process, signal.SIGKILL, timeout_s):
-            raise SupervisorFailure(f"program {name} (process {process.pid}) of a supervisord that is gone does not end; "
-                                    f"end it with `kill {process.pid}` and run again")
+            raise SupervisorFailure(
+                f"program {name} (process {process.pid}) of a supervisord that is gone does not end; "
+                f"end it with `kill {process.pid}` and run again"
+            )
 
 
 def end(process: process_identity.Process, number: signal.Signals, timeout_s: float) -> bool:
@@ -260,8 +279,10 @@ def wait_until_running(place: Layout, name: str, timeout_s: float) -> dict[str, 
         if state == "RUNNING":
             return info
         if state in ("BACKOFF", "FATAL", "EXITED") or time.monotonic() > end:
-            raise SupervisorFailure(f"program {name} is {state}, expected RUNNING{spawn_error(info)}; its log "
-                                    f"({place.program_log(name)}) ends with:\n{tail(place.program_log(name))}")
+            raise SupervisorFailure(
+                f"program {name} is {state}, expected RUNNING{spawn_error(info)}; its log "
+                f"({place.program_log(name)}) ends with:\n{tail(place.program_log(name))}"
+            )
         time.sleep(POLL_S)
 
 

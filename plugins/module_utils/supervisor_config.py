@@ -90,8 +90,9 @@ def layout(directory: str, user_id: int) -> Layout:
 def check_path(path: str) -> str:
     """A path as supervisord's parser takes it verbatim. Raises ConfigurationError for one that it would change."""
     if re.search(r"\s[;#]|[\n\r%,]", path):
-        raise ConfigurationError(f"path {path!r} holds %, a comma or a comment sign after a space; supervisord cannot carry it; "
-                                 f"choose another path")
+        raise ConfigurationError(
+            f"path {path!r} holds %, a comma or a comment sign after a space; supervisord cannot carry it; choose another path"
+        )
     return path
 
 
@@ -107,8 +108,10 @@ def environment_value(values: Mapping[str, str]) -> str:
     """An environment as one value. Raises ConfigurationError for what supervisord's parser cannot carry."""
     for name, value in sorted(values.items()):
         if not re.match(r"^[A-Za-z_][A-Za-z0-9_]*$", name) or UNSAFE_VALUE.search(value):
-            raise ConfigurationError(f"environment: {name} has a name or a value that supervisord cannot carry "
-                                     f"(quotes, line breaks, ; and #); put it into the environment file")
+            raise ConfigurationError(
+                f"environment: {name} has a name or a value that supervisord cannot carry "
+                f"(quotes, line breaks, ; and #); put it into the environment file"
+            )
     return ",".join(f'{name}="{value}"' for name, value in sorted(values.items())).replace("%", "%%")
 
 
@@ -121,48 +124,52 @@ def program_text(program: Program, place: Layout) -> str:
         command = ["/bin/sh", "-c", WITH_SECRETS, program.environment_file, *command]
     # The revision is in the environment so that supervisord itself sees a program that has to be started again.
     environment = {**program.environment, "HOMELAB_LLM_REVISION": program.revision}
-    return "\n".join([
-        f"[program:{program.name}]",
-        f"command={words(command)}",
-        f"directory={check_path(program.working_directory)}",
-        f"environment={environment_value(environment)}",
-        f"autostart={'true' if program.autostart else 'false'}",
-        "autorestart=true",
-        "startsecs=1",
-        "startretries=3",
-        f"stopwaitsecs={program.stop_timeout_s}",
-        "stopasgroup=true",
-        "killasgroup=true",
-        "redirect_stderr=true",
-        f"stdout_logfile={check_path(place.program_log(program.name))}",
-        "stdout_logfile_maxbytes=10MB",
-        "stdout_logfile_backups=3",
-        "",
-    ])
+    return "\n".join(
+        [
+            f"[program:{program.name}]",
+            f"command={words(command)}",
+            f"directory={check_path(program.working_directory)}",
+            f"environment={environment_value(environment)}",
+            f"autostart={'true' if program.autostart else 'false'}",
+            "autorestart=true",
+            "startsecs=1",
+            "startretries=3",
+            f"stopwaitsecs={program.stop_timeout_s}",
+            "stopasgroup=true",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            f"stdout_logfile={check_path(place.program_log(program.name))}",
+            "stdout_logfile_maxbytes=10MB",
+            "stdout_logfile_backups=3",
+            "",
+        ]
+    )
 
 
 def daemon_text(place: Layout, root: bool) -> str:
     """The configuration of supervisord itself: its socket, its files, and where its programs are described."""
-    return "\n".join([
-        "[supervisord]",
-        f"logfile={check_path(place.own_log)}",
-        "logfile_maxbytes=5MB",
-        "logfile_backups=1",
-        f"pidfile={check_path(place.pid_file)}",
-        f"childlogdir={check_path(place.file('logs'))}",
-        f"directory={check_path(place.directory)}",
-        "umask=077",
-        *(["user=root"] if root else []),
-        "",
-        "[unix_http_server]",
-        f"file={check_path(place.socket)}",
-        "chmod=0700",
-        "",
-        "[rpcinterface:supervisor]",
-        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
-        "",
-        "[include]",
-        # Relative to this file: the list is split at spaces.
-        "files=programs/*.conf",
-        "",
-    ])
+    return "\n".join(
+        [
+            "[supervisord]",
+            f"logfile={check_path(place.own_log)}",
+            "logfile_maxbytes=5MB",
+            "logfile_backups=1",
+            f"pidfile={check_path(place.pid_file)}",
+            f"childlogdir={check_path(place.file('logs'))}",
+            f"directory={check_path(place.directory)}",
+            "umask=077",
+            *(["user=root"] if root else []),
+            "",
+            "[unix_http_server]",
+            f"file={check_path(place.socket)}",
+            "chmod=0700",
+            "",
+            "[rpcinterface:supervisor]",
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+            "",
+            "[include]",
+            # Relative to this file: the list is split at spaces.
+            "files=programs/*.conf",
+            "",
+        ]
+    )

@@ -20,7 +20,7 @@ class Unit(NamedTuple):
 
 def without_suffix(name: str) -> str:
     """A unit's name as we call it."""
-    return name[:-len(SUFFIX)] if name.endswith(SUFFIX) else name
+    return name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
 
 
 def unit_names(listed: str) -> list[str]:
@@ -31,5 +31,8 @@ def unit_names(listed: str) -> list[str]:
 def parse_show(shown: str) -> list[Unit]:
     """The units in the output of `systemctl show`: blocks of NAME=value, an empty line between two units."""
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
-    return [Unit(without_suffix(block["Id"]), block.get("ActiveState", "unknown"), int(block.get("MainPID") or 0) or None)
-            for block in blocks if "Id" in block]
+    return [
+        Unit(without_suffix(block["Id"]), block.get("ActiveState", "unknown"), int(block.get("MainPID") or 0) or None)
+        for block in blocks
+        if "Id" in block
+    ]

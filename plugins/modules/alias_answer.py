@@ -1,11 +1,14 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Asks one alias of the router on the router's own host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: alias_answer
-author: homelab.llm maintainers
+author:
+  - homelab.llm maintainers (@homelab-llm)
 version_added: 0.1.0
 short_description: Ask one alias of the router and tell which deployment answered
 description:

@@ -1,11 +1,14 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A receipt of what an engine serves and keeps in memory, by its own word."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: engine_info
-author: homelab.llm maintainers
+author:
+  - homelab.llm maintainers (@homelab-llm)
 version_added: 0.1.0
 short_description: Ask an engine what it serves and keeps in memory
 description:

@@ -1,11 +1,14 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Reads a GGUF header on the host and compares it with what the inventory declares."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gguf_info
-author: homelab.llm maintainers
+author:
+  - homelab.llm maintainers (@homelab-llm)
 version_added: 0.1.0
 short_description: Read the header of a GGUF file and compare it with what was declared
 description:

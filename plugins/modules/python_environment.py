@@ -154,8 +154,12 @@ def present(module: AnsibleModule) -> dict[str, Any]:
     if predicted:
         packages = locks.versions(locks.parse(wanted.lock))
     return {
-        "changed": changed, "current": not changed, "installer": installer, "packages": packages,
-        "lock_sha256": stamp["lock_sha256"], "python_version": interpreter.version,
+        "changed": changed,
+        "current": not changed,
+        "installer": installer,
+        "packages": packages,
+        "lock_sha256": stamp["lock_sha256"],
+        "python_version": interpreter.version,
         "site_packages": environments.site_packages(wanted.path, interpreter.series),
         "diff": difference(wanted.path, before.get("packages", []), stamp["packages"], changed),
     }
@@ -165,8 +169,12 @@ def difference(path: str, before: list[str], after: list[str], changed: bool) ->
     """The diff of the pins; nothing when nothing changes."""
     if not changed:
         return {"before": "", "after": ""}
-    return {"before_header": path, "after_header": path, "before": "".join(line + "\n" for line in before),
-            "after": "".join(line + "\n" for line in after)}
+    return {
+        "before_header": path,
+        "after_header": path,
+        "before": "".join(line + "\n" for line in before),
+        "after": "".join(line + "\n" for line in after),
+    }
 
 
 def absent(module: AnsibleModule) -> dict[str, Any]:

@@ -133,11 +133,15 @@ from ..module_utils import supervisor_config as config
 def wanted_program(params: dict[str, Any]) -> config.Program:
     """The program as the parameters describe it."""
     return config.Program(
-        name=params["name"], command=params["command"] or [],
+        name=params["name"],
+        command=params["command"] or [],
         working_directory=params["working_directory"] or params["directory"],
         environment={name: str(value) for name, value in params["environment"].items()},
-        environment_file=params["environment_file"], revision=params["revision"],
-        stop_timeout_s=params["stop_timeout_s"], autostart=params["state"] != "stopped")
+        environment_file=params["environment_file"],
+        revision=params["revision"],
+        stop_timeout_s=params["stop_timeout_s"],
+        autostart=params["state"] != "stopped",
+    )
 
 
 def difference(header: str, there: supervised.Observed, decision: supervised.Decision, state: str, text: str) -> dict[str, str]:
@@ -163,8 +167,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         supervisor.wait_until_running(place, program.name, params["start_timeout_s"])
     found = next((item for item in supervised.services(place) if item["name"] == program.name), None)
     found = found or supervised.service(program.name, "absent", None)
-    return {**found, "changed": decision.changed, "log": place.program_log(program.name),
-            "diff": difference(place.program_file(program.name), there, decision, state, text)}
+    return {
+        **found,
+        "changed": decision.changed,
+        "log": place.program_log(program.name),
+        "diff": difference(place.program_file(program.name), there, decision, state, text),
+    }
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Documentation of the action homelab.llm.verify; the judging is done on the controller."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: verify
-author: homelab.llm maintainers
+author:
+  - homelab.llm maintainers (@homelab-llm)
 version_added: 0.1.0
 short_description: Judge whether engines and aliases do what the plan says
 description:

@@ -108,8 +108,10 @@ def cases(plan: Mapping[str, Any], chosen: Selection, max_tokens: int | None = N
     found = [
         case
         for host in hosts
-        for alias in plan["aliases"] if wanted(alias, chosen.workloads)
-        for deployment in plan["aliases"][alias]["deployments"] if deployment["host"] == host
+        for alias in plan["aliases"]
+        if wanted(alias, chosen.workloads)
+        for deployment in plan["aliases"][alias]["deployments"]
+        if deployment["host"] == host
         for case in deployment_cases(plan, alias, deployment, max_tokens)
     ]
     if not found:
@@ -123,9 +125,7 @@ def wanted(name: str, chosen: Sequence[str]) -> bool:
     return not chosen or name in chosen
 
 
-def deployment_cases(
-    plan: Mapping[str, Any], alias: str, deployment: Mapping[str, Any], max_tokens: int | None
-) -> list[Case]:
+def deployment_cases(plan: Mapping[str, Any], alias: str, deployment: Mapping[str, Any], max_tokens: int | None) -> list[Case]:
     """One case per prompt of the alias's workload; none where the workload has no prompts."""
     workload = plan["workloads"].get(alias) or {}
     host = plan["hosts"][deployment["host"]]
@@ -136,14 +136,24 @@ def deployment_cases(
     return [
         Case(
             id=stem if len(prompts) == 1 else f"{stem}--{prompt['id']}",
-            alias=alias, mode="chat" if chat else "embedding",
-            machine=host.get("machine") or deployment["host"], host=deployment["host"], engine=deployment["engine"],
-            managed=bool(host.get("managed", True)), model=deployment["model"], engine_model=deployment["engine_model"],
-            url=deployment["url"], order=deployment["order"], context_tokens=resident.get("context_tokens"),
-            prompt_id=prompt["id"], prompt=prompt["text"], prompt_sha256=sha256(prompt["text"]),
+            alias=alias,
+            mode="chat" if chat else "embedding",
+            machine=host.get("machine") or deployment["host"],
+            host=deployment["host"],
+            engine=deployment["engine"],
+            managed=bool(host.get("managed", True)),
+            model=deployment["model"],
+            engine_model=deployment["engine_model"],
+            url=deployment["url"],
+            order=deployment["order"],
+            context_tokens=resident.get("context_tokens"),
+            prompt_id=prompt["id"],
+            prompt=prompt["text"],
+            prompt_sha256=sha256(prompt["text"]),
             max_tokens=(max_tokens or workload["max_tokens"]) if chat else None,
             temperature=workload.get("temperature") if chat else None,
-            timeout_s=float(workload.get("timeout_s") or plan["benchmark"]["timeout_s"]), objective=workload.get("objective"),
+            timeout_s=float(workload.get("timeout_s") or plan["benchmark"]["timeout_s"]),
+            objective=workload.get("objective"),
         )
         for prompt in prompts
     ]
@@ -159,7 +169,8 @@ def not_measured(plan: Mapping[str, Any], measured: Iterable[Case]) -> list[str]
             continue
         left += [
             f"{alias} on {row['host']} ({row['model']}): not selected in this run"
-            for row in entry["deployments"] if (alias, row["host"], row["model"]) not in done
+            for row in entry["deployments"]
+            if (alias, row["host"], row["model"]) not in done
         ]
     return left
 
@@ -200,8 +211,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: frozens
 def case_table(all_cases: Iterable[Case], runs: int) -> list[str]:
     """The cases as a table, for ``list=true`` and check mode."""
     rows = [
-        [case.id, case.machine, case.engine, case.mode, case.prompt_id, shown(case.max_tokens), str(runs)]
-        for case in all_cases
+        [case.id, case.machine, case.engine, case.mode, case.prompt_id, shown(case.max_tokens), str(runs)] for case in all_cases
     ]
     return table(["case", "machine", "engine", "mode", "prompt", "max tokens", "runs"], rows, frozenset({5, 6}))
 

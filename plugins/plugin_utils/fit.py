@@ -84,14 +84,12 @@ def model_fit(name: str, model: Model, accelerator_kind: str) -> dict[str, Any] 
 
 
 def _declared_fit(model: Model, declared: Declared, accelerator_kind: str) -> dict[str, Any]:
-    if declared.memory_gib is not None:
-        parts: dict[str, Any] = {"weights_mib": None, "kv_cache_mib": None, "overhead_mib": None}
-        total = {"total_mib": declared.memory_gib * GIB_IN_MIB}
-        return {**parts, **total, "basis": "declared total", "source": declared.source}
-    assert declared.file_bytes is not None
-    assert declared.shape is not None
-    sizes = model_parts(declared.file_bytes, declared.shape.model_dump(), *_settings(model), accelerator_kind)
-    return {**sizes, "basis": "declared header", "source": declared.source}
+    if declared.file_bytes is not None and declared.shape is not None:
+        sizes = model_parts(declared.file_bytes, declared.shape.model_dump(), *_settings(model), accelerator_kind)
+        return {**sizes, "basis": "declared header", "source": declared.source}
+    parts = dict.fromkeys(("weights_mib", "kv_cache_mib", "overhead_mib"))
+    total_mib = None if declared.memory_gib is None else declared.memory_gib * GIB_IN_MIB
+    return {**parts, "total_mib": total_mib, "basis": "declared total", "source": declared.source}
 
 
 def _settings(model: Model) -> tuple[int, int, str]:

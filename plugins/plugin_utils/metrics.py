@@ -13,8 +13,17 @@ VERDICTS = ("warm", "cold", "evicted", "spilled", "throttled", "cache_hit", "noi
 COUNTED_VERDICT = "warm"
 # What a table and a report show of a case, with units.
 MEASURED = (
-    "e2e_s", "ttft_s", "ttfa_s", "decode_tokens_per_s", "prefill_tokens_per_s", "prompt_tokens", "completion_tokens",
-    "content_characters", "reasoning_characters", "reasoning_share", "dimension",
+    "e2e_s",
+    "ttft_s",
+    "ttfa_s",
+    "decode_tokens_per_s",
+    "prefill_tokens_per_s",
+    "prompt_tokens",
+    "completion_tokens",
+    "content_characters",
+    "reasoning_characters",
+    "reasoning_share",
+    "dimension",
 )
 
 
@@ -62,10 +71,16 @@ def sample_metrics(sample: Mapping[str, Any]) -> dict[str, Any]:
         "stream_end_s": in_seconds(times["end_ns"]),
         "decode_tokens_per_s": decode_rate(completion, times["first_token_ns"], times["last_token_ns"]),
         "prefill_tokens_per_s": prefill_rate(prompt, cached, timings, times["first_token_ns"]),
-        "prompt_tokens": prompt, "completion_tokens": completion, "cached_tokens": cached,
-        "reasoning_tokens": reasoning_tokens(usage), "reasoning_share": share, "reasoning_basis": basis,
-        "content_characters": length(sample["content"]), "reasoning_characters": length(sample["reasoning"]),
-        "dimension": sample["dimension"], "finish_reason": sample["finish_reason"],
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "cached_tokens": cached,
+        "reasoning_tokens": reasoning_tokens(usage),
+        "reasoning_share": share,
+        "reasoning_basis": basis,
+        "content_characters": length(sample["content"]),
+        "reasoning_characters": length(sample["reasoning"]),
+        "dimension": sample["dimension"],
+        "finish_reason": sample["finish_reason"],
     }
 
 
@@ -86,9 +101,7 @@ def decode_rate(completion: int | None, first_ns: int | None, last_ns: int | Non
     return (completion - 1) / ((last_ns - first_ns) / 1e9)
 
 
-def prefill_rate(
-    prompt: int | None, cached: int | None, timings: Mapping[str, Any] | None, first_ns: int | None
-) -> float | None:
+def prefill_rate(prompt: int | None, cached: int | None, timings: Mapping[str, Any] | None, first_ns: int | None) -> float | None:
     """Prompt tokens computed per second: by the engine's own timing where given, else up to the first token."""
     own_tokens, own_ms = count((timings or {}).get("prompt_n")), number((timings or {}).get("prompt_ms"))
     if own_tokens and own_ms and own_ms > 0:
@@ -120,7 +133,11 @@ def median_of(values: Sequence[float]) -> dict[str, Any]:
         return {"n": 0, "median": None, "low": None, "high": None, "coverage": None}
     interval = (ordered[0], ordered[-1], 1 - 2.0 ** (1 - n)) if n > 1 else (None, None, None)
     return {
-        "n": n, "median": statistics.median(ordered), "low": interval[0], "high": interval[1], "coverage": interval[2],
+        "n": n,
+        "median": statistics.median(ordered),
+        "low": interval[0],
+        "high": interval[1],
+        "coverage": interval[2],
     }
 
 
@@ -133,7 +150,9 @@ def case_statistics(samples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     warm = [sample_metrics(sample) for sample in every if sample["verdict"] == COUNTED_VERDICT]
     verdicts = Counter(sample["verdict"] for sample in every)
     return {
-        "attempts": len(every), "n": len(warm), "dropped": len(every) - len(warm),
+        "attempts": len(every),
+        "n": len(warm),
+        "dropped": len(every) - len(warm),
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
         "metrics": {name: median_of([row[name] for row in warm if row[name] is not None]) for name in MEASURED},
         "finish_reasons": dict(Counter(row["finish_reason"] for row in warm if row["finish_reason"] is not None)),

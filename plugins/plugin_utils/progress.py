@@ -102,7 +102,8 @@ def sample_line(sample: Mapping[str, Any]) -> str:
         facts.append(f"dimension {shown(row['dimension'])}")
     else:
         facts += [
-            f"TTFT {seconds(row['ttft_s'])}", f"{shown(row['completion_tokens'])} tokens",
+            f"TTFT {seconds(row['ttft_s'])}",
+            f"{shown(row['completion_tokens'])} tokens",
             f"{shown(row['decode_tokens_per_s'], 0)} tokens/s",
         ]
     doubt = "" if sample["verdict"] == "warm" else f" ({'; '.join(sample['evidence'])})"

@@ -46,12 +46,24 @@ def replace(path: Path, text: str) -> None:
 def environment(escape: bool) -> jinja2.Environment:
     """Jinja with the report's words; undefined names are mistakes."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=escape, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=escape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     made.filters.update(
-        seconds=seconds, shown=shown, counted=counted, objective=objective_words, cell=markdown_cell, interval=interval,
-        content=content_size, with_unit=with_unit, reasons=reasons, moment=moment,
+        seconds=seconds,
+        shown=shown,
+        counted=counted,
+        objective=objective_words,
+        cell=markdown_cell,
+        interval=interval,
+        content=content_size,
+        with_unit=with_unit,
+        reasons=reasons,
+        moment=moment,
     )
     made.globals["median"] = median
     return made
@@ -117,8 +129,10 @@ def marks(row: Mapping[str, Any], position: Any) -> dict[str, Any]:
     spread = row["metrics"]["e2e_s"]
     left, right = position(spread["low"]), position(spread["high"])
     return {
-        "median": position(spread["median"]), "first": position(row["metrics"]["ttft_s"]["median"]),
-        "low": left, "width": None if left is None or right is None else round(right - left, 2),
+        "median": position(spread["median"]),
+        "first": position(row["metrics"]["ttft_s"]["median"]),
+        "low": left,
+        "width": None if left is None or right is None else round(right - left, 2),
         "limit": position(time_limit(row)),
     }
 

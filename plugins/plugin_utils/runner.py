@@ -179,8 +179,10 @@ class MachineWorker:
         if case.mode == "embedding":
             return stream.embed(endpoint, {"model": case.engine_model, "input": text}, case.timeout_s)
         body = {
-            "model": case.engine_model, "messages": [{"role": "user", "content": text}],
-            "max_tokens": max_tokens, "temperature": case.temperature,
+            "model": case.engine_model,
+            "messages": [{"role": "user", "content": text}],
+            "max_tokens": max_tokens,
+            "temperature": case.temperature,
         }
         return stream.chat(endpoint, body, case.timeout_s)
 
@@ -197,29 +199,57 @@ class MachineWorker:
             after = self.look(case)
             verdict, evidence = judge(record, warmth.receipt, before, after, warmth.prefix_tokens)
         return {
-            **record, **sample_facts(case, self.settings, number, word), "template_prefix_tokens": warmth.prefix_tokens,
-            "receipts": {"before": before, "after": after}, "verdict": verdict, "evidence": evidence, "grade": None,
+            **record,
+            **sample_facts(case, self.settings, number, word),
+            "template_prefix_tokens": warmth.prefix_tokens,
+            "receipts": {"before": before, "after": after},
+            "verdict": verdict,
+            "evidence": evidence,
+            "grade": None,
         }
 
 
 def sample_facts(case: Case, settings: RunSettings, number: int, word: str) -> dict[str, Any]:
     """What is known of a sample before it is measured."""
     return {
-        "schema_version": 1, "harness_version": settings.harness_version, "run": settings.run,
-        "inventory": settings.inventory, "plan_hash": settings.plan_hash, "case": case.id, "number": number,
-        "runs": settings.runs, "machine": case.machine, "host": case.host, "engine": case.engine, "managed": case.managed,
-        "url": case.url, "model": case.model, "engine_model": case.engine_model, "alias": case.alias,
-        "workload": case.alias, "mode": case.mode, "via": "engine", "prompt_id": case.prompt_id,
+        "schema_version": 1,
+        "harness_version": settings.harness_version,
+        "run": settings.run,
+        "inventory": settings.inventory,
+        "plan_hash": settings.plan_hash,
+        "case": case.id,
+        "number": number,
+        "runs": settings.runs,
+        "machine": case.machine,
+        "host": case.host,
+        "engine": case.engine,
+        "managed": case.managed,
+        "url": case.url,
+        "model": case.model,
+        "engine_model": case.engine_model,
+        "alias": case.alias,
+        "workload": case.alias,
+        "mode": case.mode,
+        "via": "engine",
+        "prompt_id": case.prompt_id,
         "prompt_sha256": case.prompt_sha256,
         "settings": {
-            "max_tokens": case.max_tokens, "temperature": case.temperature, "timeout_s": case.timeout_s,
-            "stream": case.mode == "chat", "nonce": word, "seed": settings.seed, "context_tokens": case.context_tokens,
+            "max_tokens": case.max_tokens,
+            "temperature": case.temperature,
+            "timeout_s": case.timeout_s,
+            "stream": case.mode == "chat",
+            "nonce": word,
+            "seed": settings.seed,
+            "context_tokens": case.context_tokens,
         },
     }
 
 
 def run(
-    cases: Sequence[Case], settings: RunSettings, take: Callable[[Event], bool], silent: Callable[[], None],
+    cases: Sequence[Case],
+    settings: RunSettings,
+    take: Callable[[Event], bool],
+    silent: Callable[[], None],
     silence_s: float = SILENCE_S,
 ) -> None:
     """Measure all cases. ``take`` gets every event and tells whether it said something about it; ``silent`` is called when

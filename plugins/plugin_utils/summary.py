@@ -27,12 +27,20 @@ def summarise(
     rows = [case_summary(case, settings.runs, [row for row in samples if row["case"] == case.id]) for case in cases]
     verdicts = Counter(row["verdict"] for row in samples)
     return {
-        "summary_version": SUMMARY_VERSION, "run": settings.run, "inventory": settings.inventory,
-        "plan_hash": settings.plan_hash, "harness_version": settings.harness_version, "seed": settings.seed,
-        "runs": settings.runs, **facts,
-        "attempts_planned": len(cases) * settings.runs, "attempts": len(samples),
+        "summary_version": SUMMARY_VERSION,
+        "run": settings.run,
+        "inventory": settings.inventory,
+        "plan_hash": settings.plan_hash,
+        "harness_version": settings.harness_version,
+        "seed": settings.seed,
+        "runs": settings.runs,
+        **facts,
+        "attempts_planned": len(cases) * settings.runs,
+        "attempts": len(samples),
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        "lost": lost(rows), "cases": rows, "never_measured": list(NEVER_MEASURED),
+        "lost": lost(rows),
+        "cases": rows,
+        "never_measured": list(NEVER_MEASURED),
     }
 
 
@@ -41,11 +49,31 @@ def case_summary(case: Case, runs: int, samples: Sequence[Mapping[str, Any]]) ->
     receipts = [row["receipts"]["before"] for row in samples if row["receipts"]["before"]]
     facts = case.as_dict()
     return {
-        **{name: facts[name] for name in (
-            "id", "alias", "mode", "machine", "host", "engine", "managed", "model", "engine_model", "url", "order",
-            "prompt_id", "prompt_sha256", "max_tokens", "temperature", "timeout_s", "context_tokens",
-        )},
-        "runs": runs, **case_statistics(samples), "objective": objective_result(case.objective, samples),
+        **{
+            name: facts[name]
+            for name in (
+                "id",
+                "alias",
+                "mode",
+                "machine",
+                "host",
+                "engine",
+                "managed",
+                "model",
+                "engine_model",
+                "url",
+                "order",
+                "prompt_id",
+                "prompt_sha256",
+                "max_tokens",
+                "temperature",
+                "timeout_s",
+                "context_tokens",
+            )
+        },
+        "runs": runs,
+        **case_statistics(samples),
+        "objective": objective_result(case.objective, samples),
         "engine_versions": sorted({row["version"] for row in receipts if row["version"]}),
         "loaded_models": sorted({model["name"] for row in receipts for model in row["models"]}),
         "error_messages": sorted({row["error"]["message"] for row in samples if row["error"]}),
@@ -87,8 +115,20 @@ def median(row: Mapping[str, Any], metric: str) -> float | None:
 def result_table(summary: Mapping[str, Any]) -> list[str]:
     """The short table that a run ends with: one line per case, medians of its warm samples."""
     headings = [
-        "workload", "host", "model", "n", "time", "TTFT", "tokens/s", "tokens", "content", "reasoning", "finish", "errors",
-        "verdicts", "objective",
+        "workload",
+        "host",
+        "model",
+        "n",
+        "time",
+        "TTFT",
+        "tokens/s",
+        "tokens",
+        "content",
+        "reasoning",
+        "finish",
+        "errors",
+        "verdicts",
+        "objective",
     ]
     rows = [result_row(row) for row in summary["cases"]]
     return table(headings, rows, frozenset({3, 4, 5, 6, 7, 8, 9}))
@@ -98,11 +138,20 @@ def result_row(row: Mapping[str, Any]) -> list[str]:
     """A case as the cells of the table."""
     name = row["alias"] if row["id"].endswith(f"--{row['model']}") else f"{row['alias']} {row['prompt_id']}"
     return [
-        name, row["host"], row["model"], f"{row['n']}/{row['runs']}",
-        seconds(median(row, "e2e_s")), seconds(median(row, "ttft_s")), shown(median(row, "decode_tokens_per_s"), 0),
-        shown(median(row, "completion_tokens"), 0), content_size(row),
-        with_unit(median(row, "reasoning_characters"), "char."), reasons(row["finish_reasons"]),
-        counted(row["errors"]) or "-", counted(row["verdicts"]) or "-", objective_words(row["objective"]),
+        name,
+        row["host"],
+        row["model"],
+        f"{row['n']}/{row['runs']}",
+        seconds(median(row, "e2e_s")),
+        seconds(median(row, "ttft_s")),
+        shown(median(row, "decode_tokens_per_s"), 0),
+        shown(median(row, "completion_tokens"), 0),
+        content_size(row),
+        with_unit(median(row, "reasoning_characters"), "char."),
+        reasons(row["finish_reasons"]),
+        counted(row["errors"]) or "-",
+        counted(row["verdicts"]) or "-",
+        objective_words(row["objective"]),
     ]
 
 

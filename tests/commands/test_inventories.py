@@ -11,7 +11,7 @@ import shutil
 import pytest
 import yaml
 
-from tests.commands.ansible import ROOT, playbook
+from tests.commands.command import ROOT, playbook
 
 MODELS, HOSTS = "group_vars/all/models.yml", "hosts.yml"
 ASSIGNMENTS, POLICY = "group_vars/all/assignments.yml", "group_vars/all/policy.yml"

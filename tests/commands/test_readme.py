@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.commands.ansible import ROOT, playbook
+from tests.commands.command import ROOT, playbook
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)

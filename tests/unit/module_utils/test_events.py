@@ -73,13 +73,23 @@ ANSWERS = [
     ([chunk({"reasoning": "r", "reasoning_content": "r"})], "", "r", [], [0], None),
     ([chunk({"reasoning_content": "r", "content": "a"})], "a", "r", [], [0], 0),
     (
-        [chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a"'}}]}),
-         chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]})],
-        "", "", [{"name": "f", "arguments": '{"a":1}'}], [0, 1], 0,
+        [
+            chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a"'}}]}),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
+        ],
+        "",
+        "",
+        [{"name": "f", "arguments": '{"a":1}'}],
+        [0, 1],
+        0,
     ),
     (
         [chunk({"tool_calls": [None, {"function": None}]}), chunk({"tool_calls": []})],
-        "", "", [{"name": "", "arguments": ""}], [0], 0,
+        "",
+        "",
+        [{"name": "", "arguments": ""}],
+        [0],
+        0,
     ),
     ([chunk(None), chunk([]), chunk({"content": 7}), chunk({"content": ["x"]}), '{"choices": null}', "{}"], "", "", [], [], None),
 ]
@@ -124,7 +134,8 @@ def test_what_is_no_chunk_is_an_error_by_kind(data: str, kind: str, words: str) 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.sampled_from("a\u00fc\ud83d\ude00\x00")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=20,
 )
 
 
@@ -137,7 +148,11 @@ def test_what_is_kept_can_always_be_written(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("\ud83d\ude00", "\U0001f600"), ("a\ud83d", "a\ufffd"), (float("nan"), None), (True, True), (None, None),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("a\ud83d", "a\ufffd"),
+        (float("nan"), None),
+        (True, True),
+        (None, None),
         ({"a": [float("inf"), 1.5]}, {"a": [None, 1.5]}),
     ],
 )

@@ -14,7 +14,9 @@ from tests.unit.scripted_engine import ScriptedEngine, nobody, reply
 PROPS = {"default_generation_settings": {"n_ctx": 8192}, "media_marker": "life-7", "build_info": "b42"}
 METRICS = b"# HELP x\nllamacpp:n_decode_total 12\nllamacpp:prompt_tokens_total 3.5\nother 1\nllamacpp:tokens_predicted_total x\n"
 LLAMA = {
-    "/health": {"status": "ok"}, "/props": PROPS, "/metrics": METRICS,
+    "/health": {"status": "ok"},
+    "/props": PROPS,
+    "/metrics": METRICS,
     "/v1/models": {"data": [{"id": "file.gguf", "aliases": ["m", "n"], "meta": {"size": 9}}]},
 }
 PS = {
@@ -43,7 +45,9 @@ def test_llama_cpp() -> None:
 
 
 LLAMA_CASES = [
-    ({}, "n", True), ({}, "file.gguf", True), ({}, "other", False),
+    ({}, "n", True),
+    ({}, "file.gguf", True),
+    ({}, "other", False),
     ({"/health": {"status": "loading model"}}, "m", False),
     ({"/metrics": None, "/props": None}, "m", True),
     ({"/props": b"not json"}, "m", True),
@@ -62,7 +66,9 @@ def test_llama_cpp_that_leaves_things_out(changes: dict, model: str, resident: b
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({"/health": None}, "http"), ({"/health": b"{"}, "malformed"), ({"/v1/models": [1]}, "malformed"),
+        ({"/health": None}, "http"),
+        ({"/health": b"{"}, "malformed"),
+        ({"/v1/models": [1]}, "malformed"),
         ({"/v1/models": None}, "http"),
     ],
 )
@@ -75,7 +81,11 @@ def test_ollama() -> None:
     assert (found["resident"], found["version"], found["instance"]) == (True, "0.33.0", None)
     assert [model["name"] for model in found["models"]] == ["m:latest", "x:1"]
     assert found["models"][1] == {
-        "name": "x:1", "digest": "d2", "expires_at": "2318-01-01T00:00:00Z", "context_tokens": 512, "size_bytes": 5,
+        "name": "x:1",
+        "digest": "d2",
+        "expires_at": "2318-01-01T00:00:00Z",
+        "context_tokens": 512,
+        "size_bytes": 5,
         "size_vram_bytes": 4,
     }
     assert found["models"][0]["expires_at"] is None
@@ -105,7 +115,9 @@ def test_nobody_there(engine: str) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("gemma4", "gemma4:latest"), ("gemma4:26b", "gemma4:26b"), ("reg:5000/a", "reg:5000/a:latest"),
+        ("gemma4", "gemma4:latest"),
+        ("gemma4:26b", "gemma4:26b"),
+        ("reg:5000/a", "reg:5000/a:latest"),
         ("reg:5000/a:c", "reg:5000/a:c"),
     ],
 )
@@ -136,7 +148,10 @@ def test_a_restart_is_told_by_marker_or_counters(earlier, later, expected) -> No
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (None, {}), ("", {}), ("llamacpp:n_decode_total", {}), ("llamacpp:n_decode_total x", {}),
+        (None, {}),
+        ("", {}),
+        ("llamacpp:n_decode_total", {}),
+        ("llamacpp:n_decode_total x", {}),
         ("llamacpp:n_decode_total 2", {"llamacpp:n_decode_total": 2.0}),
     ],
 )

@@ -12,8 +12,15 @@ PLACE = config.layout("/srv/services", 1000)
 
 
 def program(**changes):
-    values = {"name": "files", "command": ["/bin/serve"], "working_directory": "/srv", "environment": {},
-              "environment_file": "", "revision": "r1", "stop_timeout_s": 30}
+    values = {
+        "name": "files",
+        "command": ["/bin/serve"],
+        "working_directory": "/srv",
+        "environment": {},
+        "environment_file": "",
+        "revision": "r1",
+        "stop_timeout_s": 30,
+    }
     return config.Program(**{**values, **changes})
 
 
@@ -40,7 +47,7 @@ def test_a_command_survives_the_parser(command):
 def test_secrets_are_read_by_a_shell_and_written_nowhere():
     text = config.program_text(program(environment_file="/srv/router.env"), PLACE)
     line = next(line for line in text.splitlines() if line.startswith("command="))
-    assert read_back(line[len("command="):]) == ["/bin/sh", "-c", config.WITH_SECRETS, "/srv/router.env", "/bin/serve"]
+    assert read_back(line[len("command=") :]) == ["/bin/sh", "-c", config.WITH_SECRETS, "/srv/router.env", "/bin/serve"]
 
 
 REFUSED = [

@@ -20,8 +20,10 @@ def test_units_are_listed(listed, names):
 SHOWN = [
     ("", []),
     ("Id=a.service\nActiveState=active\nMainPID=17\n", [Unit("a", "active", 17)]),
-    ("MainPID=0\nId=a.service\nActiveState=failed\n\nId=b.service\nActiveState=active\nMainPID=4\n",
-     [Unit("a", "failed", None), Unit("b", "active", 4)]),
+    (
+        "MainPID=0\nId=a.service\nActiveState=failed\n\nId=b.service\nActiveState=active\nMainPID=4\n",
+        [Unit("a", "failed", None), Unit("b", "active", 4)],
+    ),
 ]
 
 

@@ -25,7 +25,11 @@ from plugins.plugin_utils.benchmark import (
 from tests.unit.benchmarks import chosen, plan
 
 ALL = [
-    "coding--alpha--m", "research--alpha--m--p1", "research--alpha--m--p2", "coding--beta--m", "embedding--beta--e",
+    "coding--alpha--m",
+    "research--alpha--m--p1",
+    "research--alpha--m--p2",
+    "coding--beta--m",
+    "embedding--beta--e",
 ]
 SELECTIONS = [
     ({}, ALL),
@@ -144,6 +148,9 @@ def test_durations_have_a_unit(value: float | None, expected: str) -> None:
 
 def test_tables_align_and_unknown_is_a_dash() -> None:
     assert table(["a", "number"], [["x", "1"], ["long", shown(None)]], frozenset({1})) == [
-        "a     number", "----  ------", "x          1", "long       -",
+        "a     number",
+        "----  ------",
+        "x          1",
+        "long       -",
     ]
     assert all(identity in "\n".join(case_table(chosen(), 3)) for identity in ALL)

@@ -18,9 +18,13 @@ from tests.unit.benchmarks import SETTINGS, chosen, failed, plan, sample
 
 HOSTILE = '</pre><script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)>{{ 7*7 }}{% raw %}&lt;'
 FACTS = {
-    "started_at": "2026-11-21T11:00:00+00:00", "ended_at": "2026-11-21T11:01:00+00:00", "elapsed_s": 60.0,
-    "selection": {"hosts": [], "workloads": ["coding"], "limit": ["alpha"]}, "not_measured": ["coding on beta: left out"],
-    "incidents": ["host alpha: it was started again"], "samples_file": "x.jsonl",
+    "started_at": "2026-11-21T11:00:00+00:00",
+    "ended_at": "2026-11-21T11:01:00+00:00",
+    "elapsed_s": 60.0,
+    "selection": {"hosts": [], "workloads": ["coding"], "limit": ["alpha"]},
+    "not_measured": ["coding on beta: left out"],
+    "incidents": ["host alpha: it was started again"],
+    "samples_file": "x.jsonl",
 }
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -153,8 +157,14 @@ def test_ticks_are_inside_and_few(low: float, factor: float) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a|b", "a\\|b"), ("a\nb", "a b"), ("<b>&", "&lt;b&gt;&amp;"), ("tools_fast", "tools\\_fast"), ("[x](y)", "\\[x\\](y)"),
-        ("`", "\\`"), ("\\|", "\\\\\\|"), (7, "7"),
+        ("a|b", "a\\|b"),
+        ("a\nb", "a b"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+        ("tools_fast", "tools\\_fast"),
+        ("[x](y)", "\\[x\\](y)"),
+        ("`", "\\`"),
+        ("\\|", "\\\\\\|"),
+        (7, "7"),
     ],
 )
 def test_markdown_cells(text: object, expected: str) -> None:

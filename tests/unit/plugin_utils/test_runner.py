@@ -135,6 +135,7 @@ def test_a_fault_costs_one_sample(act: Any, verdict: str, kind: str | None) -> N
 
 def test_an_engine_that_dies_and_comes_back_is_warmed_up_again_and_reported() -> None:
     with ScriptedEngine() as engine:
+
         def die() -> Any:
             engine.instance = "life-2"
             return [*chunked([delta("a")], end=b""), ("reset",)]
@@ -149,6 +150,7 @@ def test_an_engine_that_dies_and_comes_back_is_warmed_up_again_and_reported() ->
 
 def test_a_restart_between_samples_is_seen_and_its_sample_is_not_warm() -> None:
     with ScriptedEngine() as engine:
+
         def count(asked: Asked) -> Any:
             # The first receipt after the first sample's own is the one before the second sample.
             if asked.path == "/props" and len(engine.posts()) == 3:
@@ -165,6 +167,7 @@ def test_a_restart_between_samples_is_seen_and_its_sample_is_not_warm() -> None:
 
 def test_a_restart_after_the_last_sample_is_still_seen() -> None:
     with ScriptedEngine() as engine:
+
         def late(asked: Asked) -> Any:
             receipts = [one for one in engine.asked if one.path == "/props"]
             engine.instance = "life-2" if len(engine.posts()) == 5 and len(receipts) > 10 else "life-1"

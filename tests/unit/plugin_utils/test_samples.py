@@ -37,9 +37,17 @@ def test_a_sample_obeys_both_and_keeps_its_content(value: dict) -> None:
 
 
 BAD = [
-    {"verdict": "lukewarm"}, {"verdict": None}, {"prompt_sha256": "xyz"}, {"mode": "image"}, {"unknown": 1}, {"number": 0},
-    {"error": {"kind": "bad luck", "message": "", "status": None}}, {"grade": {"pass": True, "score": 2, "checks": []}},
-    {"times": {"started_ns": 1}}, {"receipts": {"before": None}}, {"via": "pigeon"},
+    {"verdict": "lukewarm"},
+    {"verdict": None},
+    {"prompt_sha256": "xyz"},
+    {"mode": "image"},
+    {"unknown": 1},
+    {"number": 0},
+    {"error": {"kind": "bad luck", "message": "", "status": None}},
+    {"grade": {"pass": True, "score": 2, "checks": []}},
+    {"times": {"started_ns": 1}},
+    {"receipts": {"before": None}},
+    {"via": "pigeon"},
 ]
 
 

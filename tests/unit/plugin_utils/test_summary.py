@@ -11,9 +11,13 @@ from plugins.plugin_utils.summary import failure, objective_words, result_table,
 from tests.unit.benchmarks import SETTINGS, chosen, failed, sample
 
 FACTS = {
-    "started_at": "2026-11-21T11:00:00+00:00", "ended_at": "2026-11-21T11:01:00+00:00", "elapsed_s": 60.0,
-    "selection": {"hosts": [], "workloads": [], "limit": None}, "not_measured": ["coding on beta (m): not selected in this run"],
-    "incidents": [], "samples_file": "x.jsonl",
+    "started_at": "2026-11-21T11:00:00+00:00",
+    "ended_at": "2026-11-21T11:01:00+00:00",
+    "elapsed_s": 60.0,
+    "selection": {"hosts": [], "workloads": [], "limit": None},
+    "not_measured": ["coding on beta (m): not selected in this run"],
+    "incidents": [],
+    "samples_file": "x.jsonl",
 }
 CASES = chosen(host="alpha", workload="coding") + chosen(workload="embedding")
 

@@ -62,10 +62,19 @@ def test_an_error_is_a_failure_whatever_the_receipts_say(warm_up, before, after)
 
 # cached, prompt tokens, template prefix -> verdict
 CACHES = [
-    (24, 637, 24, "warm"), (56, 637, 24, "warm"), (57, 637, 24, "cache_hit"), (636, 637, 24, "cache_hit"),
-    (0, 637, None, "warm"), (32, 637, None, "warm"), (33, 637, None, "cache_hit"), (None, 637, 24, "warm"),
+    (24, 637, 24, "warm"),
+    (56, 637, 24, "warm"),
+    (57, 637, 24, "cache_hit"),
+    (636, 637, 24, "cache_hit"),
+    (0, 637, None, "warm"),
+    (32, 637, None, "warm"),
+    (33, 637, None, "cache_hit"),
+    (None, 637, 24, "warm"),
     # A prompt so short that the slack would cover it: all of it cached is a hit all the same.
-    (39, 40, 24, "cache_hit"), (37, 40, 24, "cache_hit"), (36, 40, 24, "warm"), (0, 3, 0, "warm"),
+    (39, 40, 24, "cache_hit"),
+    (37, 40, 24, "cache_hit"),
+    (36, 40, 24, "warm"),
+    (0, 3, 0, "warm"),
 ]
 
 

@@ -10,10 +10,17 @@ import jinja2
 import pytest
 
 VALUES = {
-    "service_name": "homelab-llm-test", "service_description": "A test at 100%", "service_user": "root",
-    "service_working_directory": "/tmp", "service_environment": {"PLAIN": "1", "SPACED": 'a "b" 50%'},
-    "service_environment_file": "/etc/hostname", "service_revision": "abc", "service_writable_paths": ["/var/tmp"],
-    "service_private_devices": True, "service_start_timeout_s": 60, "service_stop_timeout_s": 30,
+    "service_name": "homelab-llm-test",
+    "service_description": "A test at 100%",
+    "service_user": "root",
+    "service_working_directory": "/tmp",
+    "service_environment": {"PLAIN": "1", "SPACED": 'a "b" 50%'},
+    "service_environment_file": "/etc/hostname",
+    "service_revision": "abc",
+    "service_writable_paths": ["/var/tmp"],
+    "service_private_devices": True,
+    "service_start_timeout_s": 60,
+    "service_stop_timeout_s": 30,
     "service_command": ["/bin/echo", "plain", "a b", "$HOME", "50%", 'a "quote"', "it's", "back\\slash"],
 }
 
@@ -30,7 +37,7 @@ def unit(request, tmp_path):
 
 def test_arguments_are_quoted_for_systemd(unit):
     line = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
-    words = json.loads("[" + line[len("ExecStart="):].replace('" "', '", "') + "]")
+    words = json.loads("[" + line[len("ExecStart=") :].replace('" "', '", "') + "]")
     assert [word.replace("$$", "$").replace("%%", "%") for word in words] == VALUES["service_command"]
 
 
