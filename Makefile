@@ -70,8 +70,9 @@ locks: env ## compile every lock again; UPGRADE=1 takes newer versions
 schemas: env ## generate plugins/schemas from the models
 	@$(RUNTIME)/bin/python -m plugins.plugin_utils.schemas
 
-build: env ## the collection's artifact in build/
-	@$(RUNTIME)/bin/ansible-galaxy collection build --force --output-path build
+build: env ## the collection's artifact in build/, from what is committed and nothing else
+	@rm -rf build/collection && mkdir -p build/collection && git archive HEAD | tar -x -C build/collection
+	@$(RUNTIME)/bin/ansible-galaxy collection build --force --output-path build build/collection && rm -rf build/collection
 
 docs: env ## every module, filter and role as ansible-doc shows them
 	@for kind in module filter role; do echo "$$kind:"; \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 try:
-    from ..plugin_utils.intent import MADE_BY_PLAN, VARIABLES, Intent, parse_fleet
+    from ..plugin_utils.intent import OTHERS, VARIABLES, Intent, parse_fleet
     from ..plugin_utils.plain import plain
     from ..plugin_utils.plan import make_plan
     from ..plugin_utils.plan_table import plan_table
@@ -46,6 +46,8 @@ class ActionModule(ActionBase):
                 f"the controller's Python lacks a library ({MISSING_LIBRARY}); run: python3 -m pip install 'pydantic>=2.10'"
             )
         _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        if not os.path.isabs(arguments["build_directory"] or os.sep):
+            raise AnsibleActionFail(f"llm_build_directory: got {arguments['build_directory']!r}; expected an absolute path")
         variables = task_vars or {}
         inventory = inventory_name(variables.get("ansible_inventory_sources") or [])
         reader = InventoryReader(variables)
@@ -83,6 +85,7 @@ class InventoryReader:
         self.hostvars = task_vars["hostvars"]
         self.groups: Mapping[str, Any] = task_vars["groups"]
         self.engines = list(self.groups.get("engines", ()))
+        self.everyone = list(self.groups.get("all", ()))
 
     def intent(self) -> Intent:
         """The whole fleet's intent, whatever the limit of this run is."""
@@ -94,15 +97,29 @@ class InventoryReader:
             router_hosts=tuple(self.groups.get("router", ())),
             groups=tuple(name for name in self.groups if name not in ("all", "ungrouped")),
             unknown_variables=tuple(self._unknown()),
+            stray_hosts=tuple(host for host in self.everyone if host not in self.engines and "llm_host" in self.hostvars[host]),
+            differing=tuple(self._differing(reader)) if reader else (),
         )
 
     def _value(self, host: str, name: str) -> Any:
         return plain(self.hostvars[host].get(name))
 
     def _unknown(self) -> list[Path]:
-        known = {*VARIABLES, *MADE_BY_PLAN}
-        seen = {name for host in self.groups.get("all", ()) for name in self.hostvars[host] if name.startswith("llm_")}
-        return [(name,) for name in sorted(seen - known)]
+        known = {*VARIABLES, *OTHERS}
+        found: dict[str, str] = {}
+        for host in [*self.engines, *self.everyone]:
+            for name in self.hostvars[host]:
+                if name.startswith("llm_") and name not in known:
+                    found.setdefault(name, host)
+        first = self.engines[0] if self.engines else None
+        return [(name,) if host == first else ("hosts", host, name) for name, host in sorted(found.items())]
+
+    def _differing(self, reader: str) -> Iterator[tuple[str, str, str]]:
+        """Variables of which a host of engines or router has another value than the first engine's host."""
+        others = [host for host in {*self.engines, *self.groups.get("router", ())} if host != reader]
+        for name in VARIABLES:
+            value = self._value(reader, name)
+            yield from ((name, reader, host) for host in sorted(others) if self._value(host, name) != value)
 
     def locate(self, path: Path) -> str | None:
         """``file:line`` of the value at ``path``, or of the nearest thing around it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 from ..plugin_utils.verification import drill_target, drilled_aliases
 
 DOCUMENTATION = r"""
@@ -34,7 +32,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(host), and C(aliases) that lose their first deployment and keep another.
+  description:
+    - C(host), and C(aliases) that lose their first deployment and keep another; C(refusal) says why there is no such host, or is
+      null.
   type: dict
 """
 
@@ -43,8 +43,8 @@ def _drill_target(plan: dict[str, Any], host: str | None = None) -> dict[str, An
     try:
         target = drill_target(plan, host or None)
     except ValueError as error:
-        raise AnsibleFilterError(str(error)) from None
-    return {"host": target, "aliases": drilled_aliases(plan, target)}
+        return {"host": None, "aliases": [], "refusal": str(error)}
+    return {"host": target, "aliases": drilled_aliases(plan, target), "refusal": None}
 
 
 class FilterModule:

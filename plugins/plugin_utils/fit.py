@@ -132,7 +132,7 @@ def overcommitment(host_name: str, totals: Mapping[str, float], pools: Sequence[
     terms = " + ".join(f"{model} {_gib(total)}" for model, total in totals.items())
     sources = " + ".join(f"{pool.name} {_gib(pool.budget_mib)}" for pool in pools)
     return Problem(
-        ("hosts", host_name),
+        ("hosts", host_name, "llm_host", "accelerators"),
         f"{terms} = {_gib(needed)} of models that must be in memory at once",
         f"at most {_gib(budget)} ({sources})",
         f"It is overcommitted by {_gib(needed - budget)}: in llm_assignments, move a model to another host, take a smaller "

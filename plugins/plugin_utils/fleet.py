@@ -5,15 +5,40 @@ All models are frozen and refuse unknown keys. ``intent.parse_fleet`` reads them
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$", max_length=128)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+# No memory, file or context is larger: what is above is a slip of the finger, not a machine.
+LARGEST_GIB = 1_048_576
+LARGEST_CONTEXT_TOKENS = 2**26
+
+
+def checked_url(value: str) -> str:
+    """An http address of an engine or router. Raises ValueError with what is expected."""
+    expected = "http:// or https:// with a host, a port up to 65535 if any, and without /v1, such as http://star.lan:11434"
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", value) or value.rstrip("/").endswith("/v1"):
+        raise ValueError(expected)
+    return value
+
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
+NAME_IN_WORDS = "a name of letters, digits and . _ : / @ + - that begins with a letter or digit"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
+Url = Annotated[str, AfterValidator(checked_url)]
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$", max_length=253)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Gibibytes = Annotated[float, Field(gt=0, le=LARGEST_GIB)]
+ContextTokens = Annotated[int, Field(ge=64, le=LARGEST_CONTEXT_TOKENS)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
@@ -31,7 +56,7 @@ class Accelerator(Strict):
 
     name: Name = Field(description="what you call it, such as gpu0, metal or ram")
     kind: Literal["gpu", "unified", "cpu"] = Field(description="gpu: own memory; unified: shared with the CPU (Mac); cpu: RAM")
-    memory_gib: Positive = Field(description="its whole memory in GiB")
+    memory_gib: Gibibytes = Field(description="its whole memory in GiB")
     reserved_gib: NotNegative = Field(0.0, description="GiB that others use: the system, a desktop, other programs")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free; default: the host's, then the policy's")
     bandwidth_gb_s: Positive | None = Field(None, description="memory bandwidth in GB/s")
@@ -44,21 +69,24 @@ class Host(Strict):
     managed: bool = Field(True, description="false: planned, routed and benchmarked, never logged into")
     machine: Name | None = Field(None, description="hosts with the same machine take turns in a benchmark; default: the host")
     url: Url | None = Field(None, description="ollama, external: the engine's address without /v1")
-    address: Text | None = Field(None, description="llama_cpp: where the engine listens and the router finds it")
+    address: Address | None = Field(None, description="llama_cpp: where the engine listens and the router finds it")
     base_port: Port | None = Field(None, description="llama_cpp: port of the first resident model, the others follow")
     accelerators: list[Accelerator] = Field(default_factory=list, description="the memory pools of this host")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free on each accelerator; default: the policy's")
 
     @model_validator(mode="after")
     def engine_can_be_reached(self) -> Host:
-        if self.engine == "llama_cpp" and self.base_port is None:
-            raise ValueError("a llama_cpp host with base_port")
-        if self.engine != "llama_cpp" and self.url is None:
-            raise ValueError(f"an {self.engine} host with url, such as http://{self.machine or 'host'}:11434")
+        own_processes = self.engine == "llama_cpp"
+        if own_processes and (self.base_port is None or self.url is not None):
+            raise ValueError("a llama_cpp host with base_port and without url: each model has a port of its own")
+        if not own_processes and (self.url is None or self.base_port is not None or self.address is not None):
+            raise ValueError(f"an {self.engine} host with url, such as http://star.lan:11434, without base_port and address")
         if self.engine != "external" and not self.accelerators:
             raise ValueError("at least one entry in accelerators")
         if self.engine == "external" and self.managed:
             raise ValueError("an external engine with managed: false (it is never logged into)")
+        if len({accelerator.name for accelerator in self.accelerators}) < len(self.accelerators):
+            raise ValueError("accelerators whose names differ")
         return self
 
 
@@ -73,7 +101,7 @@ class FileSource(Strict):
     """A GGUF file that is already on the host."""
 
     kind: Literal["file"]
-    path: Text = Field(description="absolute path of the GGUF file")
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")] = Field(description="absolute path of the GGUF file")
     file_sha256: Sha256 | None = None
 
 
@@ -121,7 +149,7 @@ class Shape(Strict):
 class Declared(Strict):
     """A size by somebody's word: either the loaded total, or file size and shape; always with its source."""
 
-    memory_gib: Positive | None = Field(None, description="GiB of the loaded model with its context, as published or seen")
+    memory_gib: Gibibytes | None = Field(None, description="GiB of the loaded model with its context, as published or seen")
     file_bytes: Annotated[int, Field(gt=0)] | None = Field(None, description="size of the GGUF file")
     shape: Shape | None = None
     source: Text = Field(description="where the figures come from")
@@ -140,7 +168,7 @@ class Model(Strict):
 
     source: Source
     mode: Mode = "chat"
-    context_tokens: Annotated[int, Field(ge=64)] = Field(description="tokens of context of one sequence")
+    context_tokens: ContextTokens = Field(description="tokens of context of one sequence")
     parallel: Annotated[int, Field(ge=1, le=64)] = Field(1, description="sequences served at once")
     kv_type: KvType = "f16"
     declared: Declared | None = Field(None, description="its size, needed where no header can be read at planning time")
@@ -203,7 +231,7 @@ class Deployment(Strict):
 class Router(Strict):
     """The LiteLLM proxy in front of the fleet."""
 
-    listen_address: Text = Field("127.0.0.1", description="address it listens on; 127.0.0.1: this machine only")
+    listen_address: Address = Field("127.0.0.1", description="address it listens on; 127.0.0.1: this machine only")
     port: Port = 4000
     url: Url | None = Field(None, description="where clients reach it; default: listen_address and port")
     num_retries: Annotated[int, Field(ge=0, le=10)] = 2
@@ -222,6 +250,6 @@ class Fleet(Strict):
     models: dict[Name, Model]
     workloads: dict[Name, Workload]
     policy: Policy
-    assignments: dict[Name, Annotated[list[Deployment], Field(min_length=1)]]
+    assignments: Annotated[dict[Name, Annotated[list[Deployment], Field(min_length=1)]], Field(min_length=1)]
     router: Router
     router_host: Name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,22 +10,27 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .fleet import Fleet, Host, Strict
+from .fleet import NAME_IN_WORDS, NAME_PATTERN, Fleet, Host, Strict
 from .problems import IntentError, Path, Problem, shown, suggestion
 from .references import reference_problems
 
 # What each variable holds, and whether a lab can do without it.
 VARIABLES: dict[str, Any] = {
-    f"llm_{name}": Fleet.model_fields[name].annotation for name in ("models", "workloads", "policy", "assignments", "router")
+    f"llm_{name}": typing.get_type_hints(Fleet, include_extras=True)[name]
+    for name in ("models", "workloads", "policy", "assignments", "router")
 }
 OPTIONAL = frozenset({"llm_policy", "llm_router"})
-# Variables beside the inventory's own that may begin with llm_: made by the plan.
-MADE_BY_PLAN = frozenset({"llm_planned", "llm_plan", "llm_build_directory", "llm_host"})
+# What else an inventory may say with a name that begins with llm_.
+OTHERS = frozenset({"llm_build_directory", "llm_host"})
 
 
 @dataclass(frozen=True)
 class Intent:
-    """The inventory as plain data: variables, ``llm_host`` by host, the hosts of two groups, every ``llm_*`` name seen."""
+    """The inventory as plain data.
+
+    ``variables`` by name, ``llm_host`` by host in ``hosts``, the hosts of the group router; and what is wrong already:
+    ``llm_*`` names nobody knows, hosts with ``llm_host`` outside the group engines, variables that two hosts disagree on.
+    """
 
     variables: Mapping[str, Any]
     hosts: Mapping[str, Any]
@@ -32,11 +38,13 @@ class Intent:
     router_hosts: tuple[str, ...]
     groups: tuple[str, ...] = ()
     unknown_variables: tuple[Path, ...] = ()
+    stray_hosts: tuple[str, ...] = ()
+    differing: tuple[tuple[str, str, str], ...] = ()
 
 
 def parse_fleet(intent: Intent) -> Fleet:
     """The checked fleet. Raises IntentError with all problems of the first kind found: names, then types, then references."""
-    problems = [*_unknown(intent), *_groups(intent)]
+    problems = [*_unknown(intent), *_groups(intent), *_scattered(intent), *_host_names(intent)]
     if problems:
         raise IntentError(problems)
     parsed: dict[str, Any] = {}
@@ -63,14 +71,30 @@ def _fleet(intent: Intent, parsed: Mapping[str, Any], hosts: Mapping[str, Host])
 
 
 def _unknown(intent: Intent) -> Iterable[Problem]:
-    known = {*VARIABLES, *MADE_BY_PLAN}
+    known = {*VARIABLES, *OTHERS}
     for path in intent.unknown_variables:
         yield Problem(path, "a variable of this name", "a variable that the plan knows", suggestion(path[-1], known))
 
 
+def _scattered(intent: Intent) -> Iterable[Problem]:
+    for host in intent.stray_hosts:
+        remedy = "Put the host into the group engines, or remove its llm_host."
+        yield Problem(("hosts", host, "llm_host"), "llm_host outside the group engines", "a host of engines", remedy)
+    for name, first, other in intent.differing:
+        remedy = "Write it once, in group_vars/all: the plan is the whole fleet's."
+        yield Problem(("hosts", other, name), f"a {name} that differs from {first}'s", "one value for all hosts", remedy)
+
+
+def _host_names(intent: Intent) -> Iterable[Problem]:
+    for host in intent.hosts:
+        if not re.fullmatch(NAME_PATTERN, host):
+            yield Problem(("hosts", host), f"the name {host!r}", NAME_IN_WORDS, "Rename the host.")
+
+
 def _groups(intent: Intent) -> Iterable[Problem]:
-    groups = suggestion("engines", intent.groups).replace("Known:", "Groups found:")
     if not intent.hosts:
+        others = [name for name in intent.groups if name != "engines"]
+        groups = suggestion("engines", others).replace("Known:", "Groups found:")
         remedy = f"Put the hosts that run an engine into the group engines. {groups}"
         yield Problem(("groups", "engines"), "no hosts", "at least one host", remedy)
     if len(intent.router_hosts) != 1:
@@ -105,6 +129,10 @@ def _problem(item: Any, kind: Any, data: Any, prefix: Path) -> Problem:
 def _expected(item: Any) -> str:
     if item["type"] == "missing":
         return f"a value for {item['loc'][-1]}"
+    if item["type"] == "union_tag_not_found":
+        return "a mapping with kind, out of 'ollama', 'file', 'url', 'wheel', 'external'"
+    if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == NAME_PATTERN:
+        return NAME_IN_WORDS
     if item["type"] == "union_tag_invalid":
         return f"a kind out of {item['ctx']['expected_tags']}"
     if item["type"] == "string_pattern_mismatch":

@@ -17,4 +17,5 @@ def plain(value: Any) -> Any:
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
-    return value
+    # Dates and bytes, which YAML makes of plain text: shown as text, and refused by the schema.
+    return str(value)

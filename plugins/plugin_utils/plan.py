@@ -62,10 +62,11 @@ def check_plan(document: Any, inventory: str) -> dict[str, Any]:
 def _host(fleet: Fleet, name: str, problems: list[Problem]) -> dict[str, Any]:
     host = fleet.hosts[name]
     pools = budgets(host, fleet.policy)
-    problems += budget_problems(name, pools)
+    empty = budget_problems(name, pools)
+    problems += empty
     fits = _fits(fleet, name, pools, problems)
     totals = {model: fit["total_mib"] for model, fit in fits.items() if fit["total_mib"] is not None}
-    refusal = overcommitment(name, totals, pools) if pools else None
+    refusal = overcommitment(name, totals, pools) if pools and not empty else None
     if refusal:
         problems.append(refusal)
     placed = packing(totals, pools) or {}
@@ -199,7 +200,8 @@ def _workloads(fleet: Fleet) -> dict[str, Any]:
 
 def _router(fleet: Fleet) -> dict[str, Any]:
     said = fleet.router.model_dump(exclude={"fallbacks"})
-    url = (fleet.router.url or f"http://{fleet.router.listen_address}:{fleet.router.port}").rstrip("/")
+    listen = fleet.router.listen_address
+    url = (fleet.router.url or f"http://{f'[{listen}]' if ':' in listen else listen}:{fleet.router.port}").rstrip("/")
     return {**said, "url": url, "host": fleet.router_host}
 
 
@@ -214,7 +216,8 @@ def _port(host: Host, index: int) -> int | None:
 
 def _url(host: Host, index: int) -> str:
     if host.engine == "llama_cpp":
-        return f"http://{host.address}:{_port(host, index)}"
+        address = f"[{host.address}]" if ":" in str(host.address) else host.address
+        return f"http://{address}:{_port(host, index)}"
     return str(host.url).rstrip("/")
 
 

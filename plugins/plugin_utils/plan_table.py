@@ -43,7 +43,8 @@ def _aliases(plan: Mapping[str, Any]) -> list[str]:
         deployments = ", then ".join(f"{item['model']} on {item['host']}" for item in entry["deployments"])
         rows.append((alias, deployments, ", ".join(entry["fallbacks"]) or "nothing"))
     left_out = [f"note: {line}" for alias, entry in plan["aliases"].items() for line in _left_out(alias, entry)]
-    return [*table(rows), *left_out]
+    unserved = [alias for alias in plan["workloads"] if alias not in plan["aliases"]]
+    return [*table(rows), *left_out, *(f"note: {alias} has no deployment: it is not served" for alias in unserved)]
 
 
 def _left_out(alias: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -47,7 +47,8 @@ def dotted(path: Path) -> str:
     """``("llm_assignments", "coding", 0, "host")`` -> ``llm_assignments.coding[0].host``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        plain = isinstance(part, str) and part.isprintable() and part.strip() == part != ""
+        text += f"[{part!r}]" if not plain else f".{part}" if text else str(part)
     return text
 
 

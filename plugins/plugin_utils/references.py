@@ -14,7 +14,7 @@ SOURCES_BY_ENGINE = {"ollama": ("ollama",), "llama_cpp": ("file", "url", "wheel"
 def reference_problems(fleet: Fleet) -> list[Problem]:
     """Every disagreement in the fleet; empty where all is well."""
     problems = [*_workloads(fleet), *_assignments(fleet), *_fallbacks(fleet)]
-    return problems or [*_sources(fleet), *_contexts(fleet), *_one_blob_twice(fleet), *_ports(fleet)]
+    return problems or [*_sources(fleet), *_contexts(fleet), *_one_blob_twice(fleet), *_urls(fleet), *_ports(fleet)]
 
 
 def resident_models(fleet: Fleet, host: str) -> list[str]:
@@ -141,10 +141,23 @@ def _ports(fleet: Fleet) -> Iterator[Problem]:
                 remedy = "Leave as many ports between the base ports as models can be resident."
                 yield Problem(path, f"port {port} for {model}, which is {taken[key]}'s", "a port of its own", remedy)
             taken[key] = f"{model} on {host}"
-    _router_port = (fleet.router.listen_address, fleet.router.port)
-    if _router_port in taken:
-        got = f"port {fleet.router.port}, which is {taken[_router_port]}'s"
-        yield Problem(("llm_router", "port"), got, "a port of its own", "Choose another port for the router.")
+    for (address, port), owner in taken.items():
+        same_address = address == fleet.router.listen_address or owner.endswith(f" on {fleet.router_host}")
+        if port == fleet.router.port and same_address:
+            got = f"port {port}, which is {owner}'s"
+            yield Problem(("llm_router", "port"), got, "a port of its own", "Choose another port for the router.")
+
+
+def _urls(fleet: Fleet) -> Iterator[Problem]:
+    """An engine that stands in the inventory twice has its memory promised twice."""
+    owners: dict[str, str] = {}
+    for host, settings in fleet.hosts.items():
+        url = (settings.url or "").rstrip("/")
+        if url and url in owners:
+            path: Path = ("hosts", host, "llm_host", "url")
+            got = f"{url}, which is {owners[url]}'s"
+            yield Problem(path, got, "an engine of its own", "Correct the url, or remove one of the hosts.")
+        owners.setdefault(url, host)
 
 
 def _residents(fleet: Fleet) -> Iterator[tuple[str, str]]:

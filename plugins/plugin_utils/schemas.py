@@ -64,6 +64,9 @@ def or_template(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = {key: or_template(value) for key, value in schema.items()}
+    if "patternProperties" in schema and "^llm_" not in str(schema["patternProperties"]):
+        # A mapping by name: what does not look like a name is refused by the models too.
+        made["additionalProperties"] = False
     for key in ("properties", "$defs"):
         if key in schema:
             made[key] = {name: _templated(or_template(value)) for name, value in schema[key].items()}

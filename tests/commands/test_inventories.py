@@ -41,6 +41,14 @@ def written(path, content):
     return change
 
 
+def written_new(path, text):
+    def change(lab):
+        (lab / path).parent.mkdir(exist_ok=True)
+        (lab / path).write_text(text, encoding="utf-8")
+
+    return change
+
+
 # name -> change, words that have to be in the output
 BROKEN = {
     "wrong type": (edited(MODELS, "context_tokens: 32768", "context_tokens: many"), "models.yml:7: llm_models.gpt-oss:120b"),
@@ -73,6 +81,8 @@ BROKEN = {
     "misspelt group": (edited(HOSTS, "    engines:", "    engine:"), "Groups found: engine"),
     "two routers": (edited(HOSTS, ROUTER_GROUP, f"{ROUTER_GROUP}        star:\n"), "exactly one host"),
     "no router": (edited(HOSTS, f"{ROUTER_GROUP}        clementine:\n", ""), "groups.router: got no hosts"),
+    "a host with its own policy": (written_new("host_vars/banana.yml", "llm_policy: {headroom_gib: 14}\n"), "from star's"),
+    "a reserved name": (written_new("group_vars/engines.yml", "llm_plan: {a: 1}\n"), "llm_plan: got a variable of this name"),
     "not UTF-8": (written(MODELS, b"llm_models:\n  \xff\xfe: 1\n"), "models.yml"),
     "not YAML": (written(MODELS, b"llm_models: {a: [}\n"), "YAML parsing failed"),
     "hosts not YAML": (written(HOSTS, b"all: {children: [}\n"), "hosts.yml"),

@@ -6,7 +6,7 @@ import pytest
 
 from plugins.plugin_utils.intent import parse_fleet
 from plugins.plugin_utils.problems import IntentError, dotted
-from tests.unit.fleets import intent
+from tests.unit.fleets import HOSTS, intent
 
 
 def problems(changes, **given):
@@ -65,7 +65,7 @@ MISTAKES = [
     ({"hosts.mini.engine": "vllm"}, "hosts.mini.llm_host.engine", "vllm", "'ollama'", "serves"),
     ({"hosts.mini.base_port": None}, "hosts.mini.llm_host", "", "base_port", ""),
     ({"hosts.gpus.url": None}, "hosts.gpus.llm_host", "", "url", ""),
-    ({"hosts.gpus.url": "gpus:11434"}, "hosts.gpus.llm_host.url", "gpus:11434", "https?", "without /v1"),
+    ({"hosts.gpus.url": "gpus:11434"}, "hosts.gpus.llm_host.url", "gpus:11434", "http://", "without /v1"),
     ({"hosts.gpus.accelerators": []}, "hosts.gpus.llm_host", "", "accelerators", ""),
     ({"hosts.gpus.accelerators.1.memory_gib": -24}, "hosts.gpus.llm_host.accelerators[1].memory_gib", "-24", "greater", "GiB"),
     ({"hosts.gpus.accelerators.1.memory_gb": 24}, "hosts.gpus.llm_host.accelerators[1].memory_gb", "memory_gb", "known", "gib"),
@@ -79,6 +79,22 @@ MISTAKES = [
         "at most 8192",
         "silently",
     ),
+    ({"llm_models.small.context_tokens": 10**400}, "llm_models.small.context_tokens", "1000", "less than or equal", ""),
+    ({"llm_models.big.declared.memory_gib": 1e300}, "llm_models.big.declared.memory_gib", "1e+300", "less than", ""),
+    ({"llm_models.small.source.path": "small.gguf"}, "llm_models.small.source.path", "small.gguf", "^/", "absolute"),
+    ({"llm_models.small.source": {"path": "/x"}}, "llm_models.small.source", "{'path'", "a mapping with kind", ""),
+    ({"llm_models.a b": {}}, "llm_models.a b", "'a b'", "a name of letters", ""),
+    ({"hosts.gpus.url": "http://gpus:11434/v1"}, "hosts.gpus.llm_host.url", "/v1", "without /v1", ""),
+    ({"hosts.gpus.url": "http://:11434"}, "hosts.gpus.llm_host.url", "http://:11434", "with a host", ""),
+    ({"hosts.gpus.url": "http://gpus:99999"}, "hosts.gpus.llm_host.url", "99999", "a port up to 65535", ""),
+    ({"hosts.gpus.base_port": 8200}, "hosts.gpus.llm_host", "", "without base_port", ""),
+    ({"hosts.mini.url": "http://mini"}, "hosts.mini.llm_host", "", "without url", ""),
+    ({"hosts.gpus.accelerators.1.name": "gpu0"}, "hosts.gpus.llm_host", "", "names differ", ""),
+    ({"hosts.mini.address": "a b; rm"}, "hosts.mini.llm_host.address", "a b; rm", "text of the form", ""),
+    ({"hosts.a b": dict(HOSTS["gpus"])}, "hosts.a b", "'a b'", "a name of letters", "Rename"),
+    ({"hosts.twin": dict(HOSTS["gpus"])}, "hosts.twin.llm_host.url", "which is gpus's", "of its own", ""),
+    ({"llm_assignments": {}}, "llm_assignments", "{}", "at least 1 item", ""),
+    ({"llm_router.port": 8100, "llm_router.listen_address": "0.0.0.0"}, "llm_router.port", "8100", "own", "Choose"),
     ({"llm_router.port": 8100, "llm_router.listen_address": "mini.lan"}, "llm_router.port", "8100", "own", "Choose"),
 ]
 
@@ -121,3 +137,17 @@ def test_ports_of_two_hosts_on_one_address_must_not_meet():
     changes = {"hosts.twin": other, **assignments, "llm_assignments.coding.0": {"model": "small", "host": "twin"}}
     (problem,) = problems(changes)
     assert "8100" in problem.got
+
+
+def test_a_stray_llm_host_and_a_variable_that_differs_between_hosts_are_refused():
+    found = problems({}, stray_hosts=("toaster",), differing=(("llm_policy", "mini", "gpus"),))
+    assert [dotted(problem.path) for problem in found] == ["hosts.toaster.llm_host", "hosts.gpus.llm_policy"]
+    assert "differs from mini's" in found[1].got
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [(("a", "b", 0), "a.b[0]"), (("a", ""), "a['']"), (("a", "x\ny"), "a['x\\ny']"), (("a", "b c", "d"), "a.b c.d")],
+)
+def test_paths_are_printed_on_one_line(path, text):
+    assert dotted(path) == text

@@ -84,6 +84,7 @@ def test_a_set_that_fits_to_the_last_byte_is_accepted():
 def test_a_host_without_any_budget_is_refused():
     text = refusal({"hosts.gpus.accelerators.1.reserved_gib": 24})
     assert "a budget of -0.5 GiB (24.0 GiB less 24.0 GiB reserved less 0.5 GiB headroom)" in text
+    assert "overcommitted" not in text
 
 
 def test_a_model_of_unknown_size_is_refused():
@@ -161,3 +162,12 @@ def test_the_table_shows_hosts_and_aliases():
     text = plan_table(plan_of())
     assert "big on gpus, then small on mini" in text
     assert "20.50 of 45.00" in text
+
+
+def test_a_workload_that_nobody_serves_is_mentioned():
+    changes = {"llm_workloads.research": {"description": "r", "prompts": [{"id": "one", "text": "x"}]}}
+    assert "research has no deployment" in plan_table(plan_of(changes))
+
+
+def test_an_address_of_the_newer_internet_is_bracketed():
+    assert plan_of({"hosts.mini.address": "fe80::1"})["hosts"]["mini"]["resident"][0]["url"] == "http://[fe80::1]:8100"
