@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "homelab-llm" / "images"
 ENGINE_FILES = ROOT / "build" / "tests" / "docker"
 PUBLIC_IMAGE = "geerlingguy/docker-debian12-ansible:latest"
-# What a plain Debian server has, and what the roles ask for (venv).
-PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,ca-certificates,iproute2,procps,libgomp1"
+# What a plain Debian server has, and what the roles ask for (venv). Without libgomp1: the role has to bring it.
+PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,ca-certificates,iproute2,procps"
 RELEASE = "bookworm"
 # Raised with every change of how the image is made.
-RECIPE = f"2 {RELEASE} {PACKAGES}"
+RECIPE = f"3 {RELEASE} {PACKAGES}"
 UNAVAILABLE = 3
 # systemd as the first process of a container needs its own cgroups, mounts and system calls. Tracing is what root may on any
 # host: without it the ports of another user's process cannot be told.
