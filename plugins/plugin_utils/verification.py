@@ -91,7 +91,10 @@ def drill_target(plan: Mapping[str, Any], host: str | None) -> str:
     counted = {name: len(drilled_aliases(plan, name)) for name in sorted(candidates)}
     target = host or max(counted, key=lambda name: counted[name], default=None)
     if target is None or not counted[target]:
-        raise ValueError(f"drill: no alias has {target or 'a managed host'} first and another host second; nothing to show")
+        raise ValueError(
+            f"drill: no alias has {target or 'a managed host'} first and another host second; nothing to show. "
+            "A managed host is one whose engine this collection starts; put one first in llm_assignments, another host second"
+        )
     return target
 
 

@@ -38,3 +38,10 @@ def test_the_complete_example_is_complete(tmp_path):
     assert result.code == 0, result.text
     assert (tmp_path / "build" / "mylab" / "plan.yml").is_file()
     assert "qwen3-coder:30b on tower, then small on mini" in result.text
+
+
+def test_a_drill_that_could_stop_nothing_says_so(tmp_path):
+    result = playbook("-i", "inventory/homelab", "playbooks/drill.yml", "-e", f"llm_build_directory={tmp_path}", cwd=ROOT)
+    assert result.code != 0
+    assert "Traceback" not in result.text
+    assert "no alias has a managed host first" in result.text

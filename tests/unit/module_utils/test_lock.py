@@ -43,7 +43,7 @@ def test_what_is_no_lock_is_refused(text, message):
 
 def test_every_lock_of_the_roles_is_one(request):
     locks = sorted(request.config.rootpath.glob("roles/*/files/requirements-*.txt"))
-    assert len(locks) == 4
+    assert len(locks) == 5
     for path in locks:
         wanted = path.with_suffix(".in").read_text().splitlines()
         pins = lock.versions(lock.parse(path.read_text()))

@@ -13,7 +13,8 @@ from tests import systemd_host as lab
 UNITS = sorted(lab.USERS)
 HARDENING = {
     "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectHome": "read-only",
-    "PrivateTmp": "yes", "ProtectKernelTunables": "yes", "ProtectKernelModules": "yes", "ProtectControlGroups": "yes", "RestrictSUIDSGID": "yes",
+    "PrivateTmp": "yes", "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes", "ProtectControlGroups": "yes", "RestrictSUIDSGID": "yes",
     "LockPersonality": "yes", "Restart": "always", "UMask": "0077",
 }  # fmt: skip
 # Asks the router with the key from its file, so that the key is in no command line. Prints the answer.
