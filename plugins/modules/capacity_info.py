@@ -17,16 +17,7 @@ options:
     description: Directory whose disk is looked at. When it does not exist, the nearest directory above it counts.
     type: path
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
+extends_documentation_fragment: [homelab.llm.reads_only]
 """
 
 EXAMPLES = r"""

@@ -27,13 +27,7 @@ options:
     description: Name of the model as the engine knows it.
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment: [homelab.llm.reads_only]
 """
 
 EXAMPLES = r"""

@@ -27,13 +27,7 @@ options:
   declared_file_bytes:
     description: Size of the file as declared in the inventory.
     type: int
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment: [homelab.llm.reads_only]
 """
 
 EXAMPLES = r"""

@@ -26,13 +26,7 @@ options:
     default: false
 requirements:
   - pydantic >= 2.10 on the controller
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment: [homelab.llm.reads_only]
 notes:
   - Write the plan to a file with M(ansible.builtin.copy); that shows its difference.
 """

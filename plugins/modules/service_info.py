@@ -26,16 +26,7 @@ options:
   directory:
     description: Directory of the supervisord. Required with O(manager=supervisord).
     type: path
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
+extends_documentation_fragment: [homelab.llm.reads_only]
 """
 
 EXAMPLES = r"""

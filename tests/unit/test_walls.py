@@ -18,6 +18,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
     "modules": {"rooms": {"module_utils"}, "packages": {"ansible.module_utils"}},
     "filter": {"rooms": {"plugin_utils", "module_utils"}, "packages": {"ansible"}},
     "action": {"rooms": {"plugin_utils", "module_utils"}, "packages": {"ansible"}},
+    "doc_fragments": {"rooms": set(), "packages": set()},
 }
 
 
@@ -70,7 +71,9 @@ def violations(root: Path) -> list[str]:
 
 
 def test_the_rooms_are_there() -> None:
-    assert [room for room in WALLS if not list((ROOT / "plugins" / room).rglob("*.py"))] == []
+    """Each with code, and no other: a new folder needs a wall of its own."""
+    folders = {path.relative_to(ROOT / "plugins").parts[0] for path in (ROOT / "plugins").rglob("*/*.py")}
+    assert folders == set(WALLS)
 
 
 def test_nobody_climbs_a_wall() -> None:
