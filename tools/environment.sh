@@ -13,6 +13,10 @@ fail() {
     exit 1
 }
 
+case $PWD in
+*[[:space:]\'\"\\%,\;\#\$\`]*)
+    fail "got the folder $PWD; expected a path without spaces, quotes, %, commas, ; # \$ and backslashes, which Ansible and supervisord cut at; move the clone" ;;
+esac
 command -v "$python" >/dev/null 2>&1 || fail "no $python here; install Python 3.11 or newer, or set PYTHON=/path/to/python3"
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||

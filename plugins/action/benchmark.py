@@ -136,6 +136,7 @@ class Session:
 
     def finish(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Write what the run came to, show the table, and say what failed."""
+        self.file.restore(self.samples)
         self.file.summary_path.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         page = report.write_report(self.build / "report", facts, self.samples)
         show(["", *summary.result_table(facts), "", f"report: {page}", f"samples: {self.file.path}"])

@@ -8,6 +8,7 @@ replaces one that works. A stamp inside it, written last, says which lock and in
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import json
 import os
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple, Sequence
 from . import lock as locks
 
 STAMP = ".python_environment.json"
+# What an installer of the same lock left out from the start; no reason to install again.
+NEVER_THERE = "never_there"
 BUILDING = ".building"
 REPLACED = ".replaced"
 # Variables of the caller that would make pip, uv or Python look at another environment than the one being made.
@@ -108,8 +111,34 @@ def read_stamp(path: str) -> dict[str, Any] | None:
 
 
 def is_current(wanted: Wanted) -> bool:
-    """Whether the environment was made, completely, from this lock and this Python."""
-    return read_stamp(wanted.path) == wanted.stamp()
+    """Whether the environment was made from this lock and this Python, and still has all its files."""
+    there = read_stamp(wanted.path) or {}
+    same = {name: value for name, value in there.items() if name != NEVER_THERE} == wanted.stamp()
+    return same and not lost_files(wanted.path, wanted.interpreter.series)
+
+
+def lost_files(path: str, series: str) -> list[str]:
+    """Files that the environment had when it was made and has no more."""
+    known = (read_stamp(path) or {}).get(NEVER_THERE) or []
+    return sorted(set(missing_files(path, series)) - set(known))
+
+
+def missing_files(path: str, series: str) -> list[str]:
+    """Files that the packages' own lists name (PyPA specification of RECORD) and that are not there; compiled ones may go."""
+    folder = site_packages(path, series)
+    packages = [name for name in os.listdir(folder) if name.endswith(".dist-info")] if os.path.isdir(folder) else []
+    rows = [row for package in packages for row in csv.reader(read_lines(os.path.join(folder, package, "RECORD"))) if row]
+    lasting = [row[0] for row in rows if not row[0].endswith(".pyc")]
+    return [name for name in lasting if not os.path.lexists(os.path.join(folder, name))]
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a text file; none when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
 
 
 def installed(path: str, series: str) -> dict[str, str]:
@@ -141,8 +170,9 @@ def make(wanted: Wanted, uv: str) -> None:
     try:
         fill(building, wanted, uv)
         relocate(building, wanted.path)
+        stamp = {**wanted.stamp(), NEVER_THERE: missing_files(building, wanted.interpreter.series)}
         with open(os.path.join(building, STAMP), "w", encoding="utf-8") as file:
-            json.dump(wanted.stamp(), file, indent=1, sort_keys=True)
+            json.dump(stamp, file, indent=1, sort_keys=True)
         put_in_place(building, wanted.path)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -13,7 +13,8 @@ author:
 description:
   - Makes a virtual environment and installs a lock into it, wheels only, every file checked against its hash.
   - The environment is made beside its place and swapped in when it is complete. One that cannot be made replaces nothing.
-  - A stamp in the environment records the lock and the Python series. While both are the same nothing is installed or upgraded.
+  - A stamp in the environment records the lock and the Python series. While both are the same and
+    no file of its packages is gone, nothing is installed or upgraded.
   - Which index is asked, with which certificates, is decided by the configuration of pip and uv on the machine.
 options:
   path:
@@ -144,7 +145,8 @@ def present(module: AnsibleModule) -> dict[str, Any]:
     wanted = environments.Wanted(module.params["path"], module.params["lock"], interpreter, module.params["dependencies"])
     environments.check_place(wanted.path)
     stamp, before = wanted.stamp(), environments.read_stamp(wanted.path) or {}
-    changed, installer = before != stamp, None
+    lost = environments.lost_files(wanted.path, interpreter.series)
+    changed, installer = not environments.is_current(wanted), None
     if changed and not module.check_mode:
         uv = find_uv(module, interpreter)
         installer = "uv" if uv else "pip"
@@ -161,8 +163,13 @@ def present(module: AnsibleModule) -> dict[str, Any]:
         "lock_sha256": stamp["lock_sha256"],
         "python_version": interpreter.version,
         "site_packages": environments.site_packages(wanted.path, interpreter.series),
-        "diff": difference(wanted.path, before.get("packages", []), stamp["packages"], changed),
+        "diff": difference(wanted.path, [*before.get("packages", []), *missing_words(lost)], stamp["packages"], changed),
     }
+
+
+def missing_words(lost: list[str]) -> list[str]:
+    """Why an environment of the right packages is made again, for the diff."""
+    return [f"(without {len(lost)} of its files, such as {lost[0]})"] if lost else []
 
 
 def difference(path: str, before: list[str], after: list[str], changed: bool) -> dict[str, str]:

@@ -160,7 +160,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     program, state = wanted_program(params), params["state"]
     text = "" if state == "absent" else config.program_text(program, place)
     there = supervised.observe(place, program.name)
-    decision = supervised.decide(state, config.daemon_text(place, os.geteuid() == 0), text, there)
+    daemon_text = "" if state == "absent" else config.daemon_text(place, os.geteuid() == 0)
+    decision = supervised.decide(state, daemon_text, text, there)
     if decision.changed and not module.check_mode:
         supervised.act(decision, place, program, params["supervisord"], params["start_timeout_s"])
     elif state == "started" and not module.check_mode:

@@ -60,7 +60,10 @@ def names(value: Any, selector: str) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
         raise SelectionError(f"{selector}: got {value!r}; expected names as a list or separated by commas")
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not found and isinstance(value, str):
+        raise SelectionError(f"{selector}: got {value!r}, which names nothing; expected names, or no {selector} at all")
+    return found
 
 
 def whole_number(value: Any, selector: str, least: int, most: int) -> int:

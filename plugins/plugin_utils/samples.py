@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -193,6 +193,12 @@ class SampleFile:
         self._stream.write(json.dumps(sample, allow_nan=False) + "\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
+
+    def restore(self, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Write all samples of the run once more where somebody removed the file meanwhile."""
+        if not self.path.is_file():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text("".join(json.dumps(sample, allow_nan=False) + "\n" for sample in samples), encoding="utf-8")
 
     def close(self) -> None:
         """No more samples come."""

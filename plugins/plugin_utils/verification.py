@@ -65,9 +65,14 @@ def _wrong_deployment(alias: str, entry: Mapping[str, Any], answer: Mapping[str,
     """The first deployment answers where all is well; another one means that the first was lost or is cooling down."""
     first = entry["deployments"][0]
     expected = deployment_id(alias, first)
-    if answer["answered_by"] != expected:
+    if answer["answered_by"] == expected:
+        return
+    got = f"{alias}: got an answer from {answer['answered_by']}, expected {expected}"
+    if answer["answered_by"] not in {deployment_id(alias, item) for item in entry["deployments"]}:
+        yield f"{got}: the router serves another plan than this one; run deploy.yml"
+    else:
         lost = f"{first['model']} on {first['host']} failed a moment ago or is still cooling down in the router"
-        yield f"{alias}: got an answer from {answer['answered_by']}, expected {expected}: {lost}"
+        yield f"{got}: {lost}"
 
 
 def answer_table(answers: Sequence[Mapping[str, Any]]) -> str:

@@ -22,6 +22,10 @@ if [ "$1" = venv ]; then
   mkdir -p "$last/bin" && printf 'home = x\\n' > "$last/pyvenv.cfg"
   printf '#!%s/bin/python\\n' "$last" > "$last/bin/tool"
   cp /bin/true "$last/bin/python"
+  packages="$last/lib/python3.11/site-packages"
+  mkdir -p "$packages/thing-1.0.dist-info" && touch "$packages/thing.py"
+  lists="$packages/thing-1.0.dist-info"
+  printf 'thing.py,sha256=x,1\\n"never.py",,\\n../../../bin/tool,,\\n__pycache__/thing.pyc,,\\n' >"$lists/RECORD"
 else
   echo "installer says no"; exit "$(cat "$(dirname "$0")/outcome")"
 fi
@@ -84,13 +88,30 @@ def damage_half_made(folder):
     (folder / environments.STAMP).unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_stamp, damage_python, damage_half_made])
+def damage_package(folder):
+    (folder / "lib/python3.11/site-packages/thing.py").unlink()
+
+
+def damage_script(folder):
+    (folder / "bin/tool").unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_stamp, damage_python, damage_half_made, damage_package, damage_script])
 def test_a_damaged_environment_is_made_again(tmp_path, uv, damage):
     environments.make(wanted(tmp_path), uv)
     damage(tmp_path / "environment")
     assert not environments.is_current(wanted(tmp_path))
     environments.make(wanted(tmp_path), uv)
     assert environments.is_current(wanted(tmp_path))
+
+
+def test_what_was_never_there_is_not_missed_and_compiled_files_may_go(tmp_path, uv):
+    environments.make(wanted(tmp_path), uv)
+    packages = tmp_path / "environment/lib/python3.11/site-packages"
+    assert not (packages / "never.py").exists()
+    assert not (packages / "__pycache__").exists()
+    assert environments.is_current(wanted(tmp_path))
+    assert environments.lost_files(str(tmp_path / "environment"), "3.11") == []
 
 
 def test_files_of_somebody_else_are_never_replaced_or_removed(tmp_path, uv):

@@ -41,7 +41,7 @@ SELECTIONS = [
     ({"limit": ["beta", "gamma", "localhost"]}, ALL[3:]),
     ({"limit": ["alpha", "beta"], "host": "alpha"}, ALL[:3]),
     ({"host": "", "workload": None}, ALL),
-    ({"host": [], "workload": ","}, ALL),
+    ({"host": [], "workload": []}, ALL),
 ]
 
 
@@ -68,6 +68,7 @@ WRONG = [
     ({"runs": 1001}, ["runs", "1001"]),
     ({"host": 7}, ["host", "7"]),
     ({"host": {"a": 1}}, ["host"]),
+    ({"host": ","}, ["host", "names nothing"]),
     ({"workload": [["coding"]]}, ["workload"]),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -73,6 +74,17 @@ def test_a_sample_is_on_disk_when_append_returns(tmp_path: Path) -> None:
         lines = file.path.read_bytes().split(b"\n")
         assert [json.loads(line)["number"] for line in lines[:-1]] == list(range(1, number + 1))
     file.close()
+
+
+def test_a_removed_file_is_written_again(tmp_path: Path) -> None:
+    file = SampleFile(tmp_path / "samples", NOW)
+    taken = [checked(sample(number=number)) for number in (1, 2)]
+    for one in taken:
+        file.append(one)
+    shutil.rmtree(tmp_path / "samples")
+    file.restore(taken)
+    file.close()
+    assert [json.loads(line) for line in file.path.read_text().splitlines()] == taken
 
 
 def test_two_runs_in_one_second_do_not_share_a_file(tmp_path: Path) -> None:

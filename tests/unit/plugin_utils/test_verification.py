@@ -69,6 +69,7 @@ def test_answers_of_the_first_deployments_are_fine():
     [
         (answer("coding", None, "HTTP 500"), "coding (on gpus, mini): HTTP 500"),
         (answer("coding", "mini--small--coding"), "big on gpus failed a moment ago"),
+        (answer("coding", "gpus--bigger--coding"), "the router serves another plan than this one; run deploy.yml"),
         (None, "coding: was not asked"),
     ],
 )
