@@ -76,7 +76,7 @@ def items(kind: str, values: Sequence[Any]) -> bytes:
 def array_kind(values: Sequence[Any]) -> str:
     if not values:
         return "u32"
-    if all(type(item) is int for item in values):
+    if all(kind_of(item) in ("u32", "i32", "u64", "i64") for item in values):
         return kind_of(min(values)) if min(values) < 0 else kind_of(max(values))
     return kind_of(values[0])
 

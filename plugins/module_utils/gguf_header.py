@@ -47,6 +47,14 @@ class Header:
     header_bytes: int
     parts: int = 1
 
+    def known_bytes(self) -> int:
+        """``file_bytes``, for whom nothing is to be had without it. Raises GgufError where nobody knows it."""
+        if self.file_bytes is None:
+            raise GgufError(
+                f"{self.name}: its server does not say how large it is; read it from another server, or declare its size"
+            )
+        return self.file_bytes
+
     @property
     def tensors_bytes(self) -> int | None:
         """Bytes of all tensors; None where the type of one is not known here."""

@@ -71,12 +71,10 @@ class RangeStream:
         return b""
 
     def _piece(self, count: int) -> bytes:
-        if self._answer is None:
-            self._request()
-        assert self._answer is not None
+        answer = self._answer or self._request()
         wanted = count if self._end is None else min(count, self._end - self._offset)
         try:
-            return self._client.read(self._answer, wanted)
+            return self._client.read(answer, wanted)
         except GgufError as error:
             self._cut(error)
             return self._piece(count)
@@ -88,7 +86,7 @@ class RangeStream:
         if self._whole or self._cuts > MAX_CUTS or not self._client.has_time():
             raise error
 
-    def _request(self) -> None:
+    def _request(self) -> Answer:
         """Ask for the next range; from then on where the first one was in the end, without the redirects before it."""
         self.close()
         last = self._offset + min(max(self._offset, self._first_bytes), LARGEST_RANGE_BYTES) - 1
@@ -105,6 +103,7 @@ class RangeStream:
         if self._etag is None:
             self._etag, self.linked_digest = answer.headers.get("etag"), answer.linked_digest
         self._url = answer.url
+        return answer
 
     def _take_range(self, answer: Answer) -> None:
         said = answer.headers.get("content-range", "")

@@ -51,9 +51,9 @@ def parse_model_name(text: str) -> ModelName:
     """A name with Ollama's defaults filled in. Raises GgufError where Ollama would call it invalid."""
     if "@" in text:
         raise _invalid(text, "Ollama reads no digest in a name; write the tag")
-    rest, tag = text, DEFAULT_TAG
-    if text.rfind(":") > text.rfind("/"):
-        rest, _colon, tag = text.rpartition(":")
+    rest, tag = _without_place(text), DEFAULT_TAG
+    if _has_tag(rest):
+        rest, _colon, tag = rest.rpartition(":")
     rest, slash, model = rest.rpartition("/")
     host, host_slash, namespace = rest.rpartition("/")
     name = ModelName(
@@ -67,6 +67,21 @@ def parse_model_name(text: str) -> ModelName:
         if not pattern.fullmatch(found):
             raise _invalid(text, f"its {part} {found[:80]!r} is none that Ollama accepts")
     return name
+
+
+def _has_tag(text: str) -> bool:
+    return text.rfind(":") > text.rfind("/")
+
+
+def _without_place(text: str) -> str:
+    """The name without a last ":local" or ":cloud", which say where a model runs (internal/modelref of v0.34.1).
+
+    Nothing is pulled under ":local"; what is pulled under ":cloud" has it in its tag.
+    """
+    base, _colon, place = text.rpartition(":")
+    if place.lower() == "local":
+        return base
+    return f"{base}-cloud" if place.lower() == "cloud" and _has_tag(base) else text
 
 
 def _invalid(text: str, reason: str) -> GgufError:
