@@ -44,7 +44,7 @@ def shape_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns ``{"architecture": str, "block_count": int, "embedding_length": int, "head_count": int, "head_count_kv": int or
     list, "key_length": int or None, "value_length": int or None, "context_length": int or None}``.
-    Raises MemoryShapeError where a needed key is missing.
+    Raises MemoryShapeError where a needed key is missing or a value is no number or list of numbers.
     """
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str):
@@ -56,10 +56,19 @@ def shape_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
         shape[key] = metadata.get(f"{architecture}.attention.{key}")
     if shape["head_count_kv"] is None:
         shape["head_count_kv"] = shape["head_count"]
+    odd = [key for key in SHAPE_KEYS + ATTENTION_KEYS if not _is_size(shape[key])]
+    if odd:
+        raise MemoryShapeError(f"the header of this {architecture} model has {odd[0]} {shape[odd[0]]!r}, expected numbers")
     missing = [key for key in ("block_count", "embedding_length", "head_count") if not shape[key]]
     if missing:
         raise MemoryShapeError(f"the header of this {architecture} model lacks {', '.join(missing)}")
     return shape
+
+
+def _is_size(value: Any) -> bool:
+    """A whole number, a list of them, or nothing."""
+    numbers = value if isinstance(value, list) else [] if value is None else [value]
+    return all(isinstance(number, int) and number >= 0 for number in numbers)
 
 
 def _heads_by_layer(shape: Mapping[str, Any]) -> list[int]:

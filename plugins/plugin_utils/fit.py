@@ -71,12 +71,12 @@ def model_fit(name: str, model: Model, accelerator_kind: str) -> dict[str, Any] 
     if isinstance(model.source, FileSource):
         try:
             header = read_header(model.source.path)
-            shape = shape_of(header["metadata"])
+            file_bytes, shape = header.known_bytes(), shape_of(header.metadata)
         except (GgufError, MemoryShapeError) as error:
             if model.declared is None:
                 return _size_unknown(name, str(error))
         else:
-            parts = model_parts(header["file_bytes"], shape, *_settings(model), accelerator_kind)
+            parts = model_parts(file_bytes, shape, *_settings(model), accelerator_kind)
             return {**parts, "basis": "header", "source": model.source.path}
     if model.declared is None:
         return _size_unknown(name, "no header can be read at planning time and nothing is declared")
