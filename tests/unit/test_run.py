@@ -49,7 +49,7 @@ def test_a_command_is_followed_to_its_end_or_its_limit(
     monkeypatch: pytest.MonkeyPatch, script: str, code: int, lines: list[str]
 ) -> None:
     monkeypatch.setattr(run, "QUIET_S", 0.1)
-    result = run.run([sys.executable, "-c", script], limit_s=2.0)
+    result = run.run([sys.executable, "-c", script], limit_s=1.0)
     assert (result.code, result.lines) == (code, lines)
 
 
