@@ -70,15 +70,15 @@ def check_replay(data):
 def check_equal_models(data):
     """Which of equal models is called how decides nothing but who leaves first.
 
-    That is visible afterwards: on several devices another one becomes free, and who is left remembers another memory. By
-    the driver's answer, on one device, there is no difference at all.
+    That is visible afterwards: on several devices another one becomes free, who is left remembers another memory, and of
+    models that partly lie in RAM less is freed. By the driver's answer, on one device, whole, there is no difference.
     """
     server, version, size = data.draw(servers()), data.draw(VERSIONS), data.draw(GIBS)
     host = gpus(data.draw(st.sampled_from([8, 24])))
     order = data.draw(st.permutations("abcde"))
     given_names, renamed = [[model(name, size, size + 1) for name in sequence] for sequence in ("abcde", order)]
     real = [replay(host, server, version, models, seen="real") for models in (given_names, renamed)]
-    assert kinds(real[0].events) == kinds(real[1].events)
+    assert "spills" in kinds(real[0].events) or kinds(real[0].events) == kinds(real[1].events)
     asked = [replay(host, server, version, models, seen="reported") for models in (given_names, renamed)]
     assert asked[0].verdict == asked[1].verdict
     assert until_eviction(asked[0]) == until_eviction(asked[1])
