@@ -20,8 +20,9 @@ UNLIMITED = 1000.0
 
 @dataclass(frozen=True)
 class Layers:
-    """The sizes that a layout is made of: one per layer, the output last; ``graph`` once on each device that is used.
+    """The sizes that a layout is made of: one per layer, the output last; ``graph`` is reserved on each device that is used.
 
+    ``graph_whole`` or ``graph_part`` are counted there in the end, for a model that is offloaded whole or not.
     ``input_bytes`` and, without any device, ``cpu_graph`` lie in RAM; ``buffer_bytes`` are kept free on every device.
     """
 
@@ -30,6 +31,8 @@ class Layers:
     input_bytes: int = 0
     cpu_graph: int = 0
     buffer_bytes: int = 0
+    graph_whole: int = 0
+    graph_part: int = 0
 
     @property
     def total(self) -> int:

@@ -33,7 +33,12 @@ class _Load:
     @property
     def reported(self) -> dict[str, int]:
         """Bytes by device as the engine counts them: layers and graph."""
-        return {name: size + self.layers.graph for name, (_, size) in sorted(self.found.placed.items())}
+        return {name: size + self.graph for name, (_, size) in sorted(self.found.placed.items())}
+
+    @property
+    def graph(self) -> int:
+        whole = self.found.layers == len(self.layers.sizes)
+        return self.layers.graph_whole if whole else self.layers.graph_part
 
     @property
     def in_ram(self) -> int:
@@ -90,7 +95,7 @@ def _loaded(setup: Setup, state: State, load: _Load) -> Attempt:
     shares = tuple(_share(setup, state, load, name, size) for name, size in load.reported.items())
     wish = load.wish
     keep = server_keep_alive_s(setup.settings) if wish.keep_alive_s is None else wish.keep_alive_s
-    counted = load.layers.total + load.layers.graph * max(len(load.found.used), 1)
+    counted = load.layers.total + load.graph * max(len(load.found.used), 1)
     prediction = Prediction(counted, 0, "layout", mib_text(counted))
     asked = replace(wish, main_gpu=wish.main_gpu or 0)
     runner = Runner(load.candidate, asked, keep, prediction, placement, shares, _host_bytes(load), load.basis)

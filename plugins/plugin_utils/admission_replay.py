@@ -175,12 +175,12 @@ def _notes(setup: Setup, state: State, models: Sequence[Candidate]) -> list[str]
         notes.append(
             "Digests are not known for all models: who of equals is evicted first goes by the alphabet of names instead."
         )
-    stand_ins = [runner.candidate.name for runner in state.runners if runner.prediction.basis not in ("engine rule", "layout")]
+    stand_ins = [model.name for model in models if model.shape is None or model.file_bytes is None]
     if stand_ins:
-        notes.append(f"No header: the engine's prediction is replaced by the declared size for {', '.join(stand_ins)}.")
-    guessed = [runner.candidate.name for runner in state.runners if runner.real_basis == "the engine's own prediction"]
+        notes.append(f"Without a header the declared size stands in for the engine's prediction of {', '.join(stand_ins)}.")
+    guessed = [model.name for model in models if model.real is None and setup.measure is None]
     if guessed:
-        notes.append(f"The real size is not known and the engine's own prediction stands in for {', '.join(guessed)}.")
+        notes.append(f"Without a real size the engine's own prediction stands in for that of {', '.join(guessed)}.")
     unseen = [runner for runner in state.runners if any(share.real_bytes and not share.reported_bytes for share in runner.shares)]
     if unseen:
         where = ", ".join(f"{runner.candidate.name} on {runner.devices[0]}" for runner in unseen)

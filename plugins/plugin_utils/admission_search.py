@@ -13,7 +13,7 @@ from itertools import product
 from .admission_options import Setup, asked
 from .admission_orders import Order, Steps, staying_order
 from .admission_replay import replay
-from .admission_rules import default_context, mib_text, most_loaded, rules_for, server_keep_alive_s
+from .admission_rules import default_context, mib_text, most_loaded, request_keep_alive_s, rules_for, server_keep_alive_s
 from .admission_types import (
     FOREVER_S,
     Accelerator,
@@ -216,10 +216,16 @@ def _necessary(setup: Setup, models: tuple[Candidate, ...]) -> tuple[ServerSetti
         changes.append(
             Change("OLLAMA_KEEP_ALIVE", "server", -1, "Without it models leave after five minutes, and after every reload.")
         )
-    kept = tuple(replace(model, keep_alive=-1) if model.keep_alive is not None else model for model in models)
+    kept = tuple(replace(model, keep_alive=-1) if _leaves(model) else model for model in models)
     timed = [model.name for model, same in zip(models, kept, strict=True) if model.keep_alive != same.keep_alive]
     changes += [Change("keep_alive", name, -1, "Its load asks for a finite residency.") for name in timed]
     return settings, kept, tuple(changes)
+
+
+def _leaves(model: Candidate) -> bool:
+    """Does its own load ask for a finite residency?"""
+    asked_for = request_keep_alive_s(model.keep_alive)
+    return asked_for is not None and asked_for < FOREVER_S
 
 
 def _floor(model: Candidate, context: int) -> int:

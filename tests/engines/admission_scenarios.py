@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plugins.plugin_utils.admission import (
     Accelerator,
@@ -51,7 +51,10 @@ ENCODER = {"block_count": 12, "embedding_length": 768, "context_length": 512, "a
 
 @dataclass(frozen=True)
 class Scenario:
-    """``devices``: MiB of each simulated device; None: the engine's own runner on this machine's CPU."""
+    """``devices``: MiB of each simulated device; None: the engine's own runner on this machine's CPU.
+
+    ``shared``: which of them share this machine's RAM (then all are Vulkan devices instead of CUDA).
+    """
 
     name: str
     families: tuple[str, ...]
@@ -59,6 +62,7 @@ class Scenario:
     requests: tuple[Request, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[float, ...] | None = None
+    shared: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -67,14 +71,17 @@ class Scenario:
     def simulated(self) -> list[dict[str, Any]] | None:
         if self.devices is None:
             return None
-        return [{"total_mib": size, "free_mib": size, "compute": "8.6"} for size in self.devices]
+        kinds = [{"shared": index in self.shared} if self.shared else {"compute": "8.6"} for index in range(len(self.devices))]
+        return [{"total_mib": size, "free_mib": size, **kind} for size, kind in zip(self.devices, kinds, strict=True)]
 
     @property
     def host(self) -> EngineHost:
-        if self.devices is None:
-            available, swap = meminfo("MemAvailable"), meminfo("SwapFree")
-            return EngineHost((), ram_free_mib=available / 1024, swap_free_mib=swap / 1024)
-        return EngineHost(tuple(Accelerator(f"gpu{index}", "cuda", size) for index, size in enumerate(self.devices)))
+        library: Literal["cuda", "vulkan"] = "vulkan" if self.shared else "cuda"
+        devices = tuple(
+            Accelerator(f"gpu{index}", library, size, integrated=index in self.shared)
+            for index, size in enumerate(self.devices or ())
+        )
+        return EngineHost(devices, ram_free_mib=meminfo("MemAvailable") / 1024, swap_free_mib=meminfo("SwapFree") / 1024)
 
     @property
     def settings(self) -> ServerSettings:
@@ -284,5 +291,24 @@ ON_DEVICES: Sequence[Scenario] = (
         load("a", "b", "c", "x"),
         SETTLED,
         (16384,),
+    ),
+    # The whole of this machine's free RAM is predicted: within 80 % of the device's 512 GiB, over 80 % of the RAM.
+    Scenario(
+        "what shares the RAM is limited by it",
+        (NEW,),
+        (sized("a", 1, 0.1), sized("b", meminfo("MemAvailable") / 2**20, 0.1)),
+        load("a", "b"),
+        SETTLED,
+        (524288,),
+        (0,),
+    ),
+    Scenario(
+        "a discrete device comes before a larger one that shares the RAM",
+        (NEW,),
+        (sized("a", 1, 0.1), sized("b", 2, 0.1)),
+        load("a", "b"),
+        SETTLED,
+        (524288, 8192),
+        (0,),
     ),
 )

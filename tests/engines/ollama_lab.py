@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -218,7 +219,7 @@ def ollama(
     state = root / "state"
     state.mkdir()
     port = _port()
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OLLAMA_", "LLAMA_ARG_", "CUDA_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OLLAMA_", "LLAMA_ARG_", "CUDA_", "GGML_"))}
     mine = {
         "HOME": str(root),
         "OLLAMA_HOST": f"127.0.0.1:{port}",
@@ -226,6 +227,7 @@ def ollama(
         "OLLAMA_NOPRUNE": "1",
         "OLLAMA_NO_CLOUD": "1",
         "OLLAMA_DEBUG": "1",
+        "OLLAMA_IGPU_ENABLE": "1",
         "SIMULATED_STATE": str(state),
         "SIMULATED_SIZES": str(root / "sizes.json"),
         "SIMULATED_DEVICES": json.dumps(list(devices or [])),
@@ -253,7 +255,9 @@ def _tree(binary: Path, root: Path, models: Sequence[StoredModel]) -> Path:
         os.link(binary, exe)
     except OSError:
         shutil.copy2(binary, exe)
-    shutil.copy2(STAND_IN, library / "llama-server")
+    runner = library / "llama-server"
+    runner.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
+    runner.chmod(0o755)
     (library / "cuda_v12/libggml-cuda.so").touch()
     sizes = {f"sha256-{model.digest}": model.size for model in models}
     (root / "sizes.json").write_text(json.dumps(sizes))

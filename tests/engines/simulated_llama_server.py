@@ -1,12 +1,12 @@
-#!/usr/bin/env python3
-"""A stand-in for llama-server with simulated CUDA devices, so that a real Ollama schedules on memory that is not there.
+"""A stand-in for llama-server with simulated devices, so that a real Ollama schedules on memory that is not there.
 
 It answers what Ollama 0.30 and later ask of llama-server: which devices there are and how much of them is free (less what
 its other processes took), the log lines of a load by which Ollama counts memory, and /health. Like llama.cpp it numbers
 the devices that it may see from 0, keeps a margin free where the layers are left to it, and fails with an out-of-memory
 error where they are given.
 
-SIMULATED_DEVICES: JSON list of {total_mib, free_mib, compute}. SIMULATED_SIZES: JSON file, model file name ->
+SIMULATED_DEVICES: JSON list of {total_mib, free_mib, compute} of CUDA devices, or with {shared} instead of compute of
+Vulkan devices, which do or do not share the host's RAM. SIMULATED_SIZES: JSON file, model file name ->
 {device_mib, process_mib, unseen_mib, layers}. SIMULATED_STATE: folder where each process says what it holds.
 """
 
@@ -23,11 +23,13 @@ from pathlib import Path
 MARGIN_MIB = 1024.0
 STATE = Path(os.environ["SIMULATED_STATE"])
 DEVICES = json.loads(os.environ["SIMULATED_DEVICES"])
+VULKAN = any("shared" in device for device in DEVICES)
+LIBRARY = "Vulkan" if VULKAN else "CUDA"
 
 
 def visible() -> list[int]:
     """The devices that this process may use, in the order in which it numbers them."""
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    said = os.environ.get("GGML_VK_VISIBLE_DEVICES" if VULKAN else "CUDA_VISIBLE_DEVICES")
     return list(range(len(DEVICES))) if said is None else [int(part) for part in said.split(",") if part.strip()]
 
 
@@ -59,13 +61,16 @@ def say(line: str) -> None:
 def list_devices() -> None:
     print("Available devices:")
     for index, device in enumerate(visible()):
-        print(f"  CUDA{index}: Simulated (CUDA) ({DEVICES[device]['total_mib']} MiB, {int(free_mib(device))} MiB free)")
+        print(f"  {LIBRARY}{index}: Simulated {LIBRARY} ({DEVICES[device]['total_mib']} MiB, {int(free_mib(device))} MiB free)")
 
 
 def describe() -> None:
     """What llama-server says before it loads anything."""
     for index, device in enumerate(visible()):
-        say(f"  Device {index}: Simulated, compute capability {DEVICES[device]['compute']}, VMM: yes")
+        if VULKAN:
+            say(f"ggml_vulkan: {index} = Simulated (stand-in) | uma: {int(DEVICES[device]['shared'])} | fp16: 1 |")
+        else:
+            say(f"  Device {index}: Simulated, compute capability {DEVICES[device]['compute']}, VMM: yes")
     say("system_info: n_threads = 2 | CUDA : ARCHS = 500,610,700,750,800,860,890 | CPU : AVX2 = 1 |")
 
 
@@ -90,7 +95,7 @@ def load() -> None:
     process = size.get("process_mib", 0.0)
     free = [free_mib(devices[place]) for place in places]
     for place, space in zip(places, free, strict=True):
-        say(f"llama_model_load: using device CUDA{place} (Simulated) (0000:0{place}:00.0) - {int(space)} MiB free")
+        say(f"llama_model_load: using device {LIBRARY}{place} (Simulated) (0000:0{place}:00.0) - {int(space)} MiB free")
     given = "-ngl" in sys.argv
     limits = [max(0.0, space - process - (0 if given else MARGIN_MIB)) for space in free]
     wanted = size["device_mib"] * (min(1.0, int(argument("-ngl")) / (size["layers"] + 1)) if given else 1.0)
@@ -109,7 +114,7 @@ def load() -> None:
 def report(places: list[int], parts: list[float], whole: float, unseen: float) -> None:
     """The lines that Ollama counts: what it does not see is not among them."""
     for place, part in zip(places, parts, strict=True):
-        say(f"load_tensors:        CUDA{place} model buffer size = {part - unseen * part / whole:.2f} MiB")
+        say(f"load_tensors:        {LIBRARY}{place} model buffer size = {part - unseen * part / whole:.2f} MiB")
     left = whole - sum(parts)
     if left > 0.01:
         say(f"load_tensors:   CPU_Mapped model buffer size = {left:.2f} MiB")

@@ -407,8 +407,8 @@ def test_numbers_that_are_not_the_engines_are_marked():
     result = replay(gpus(24), SETTLED, NEW, [model("a", 4), replace(model("b", 4, 5), shape=None)])
     assert [resident.real_basis for resident in result.residents] == ["the engine's own prediction", "given"]
     assert [resident.predicted_basis for resident in result.residents] == ["engine rule", "declared size"]
-    assert any("stands in for a" in note for note in result.notes)
-    assert any("declared size for b" in note for note in result.notes)
+    assert any("stands in for that of a." in note for note in result.notes)
+    assert any("prediction of b." in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

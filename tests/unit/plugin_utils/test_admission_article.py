@@ -82,7 +82,7 @@ def test_what_the_article_overcommitted_is_refused_with_the_sum(which, physical,
     host, models = SETS[which]
     result = replay(HOSTS[host], SETTLED, VERSION, candidates(models))
     assert (result.verdict, why in result.reason) == (verdict, True)
-    assert any("replaced by the declared size" in note for note in result.notes)
+    assert any("declared size stands in" in note for note in result.notes)
     refused = mend(HOSTS[host], SETTLED, VERSION, candidates(models))
     assert not refused.found
     assert physical in refused.reason

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from plugins.plugin_utils.admission import EngineHost, EngineShape, Footprint, replay
+from plugins.plugin_utils.admission_estimate import graph_sizes
 from plugins.plugin_utils.admission_layout import Demand, Layers, layout
 from plugins.plugin_utils.admission_prediction import Seen
 from tests.unit.admissions import GIB, OLD, SETTLED, cpu, gpu, gpus, kinds, mac, model, names
@@ -106,10 +107,35 @@ def test_real_layers_and_graph_are_taken_where_they_are_known():
 def test_llama_cpps_models_are_laid_out_by_an_estimate():
     """llama, 4 GiB file, 4,096 tokens: layers 4,096 + 512 of cache; graph 4 x 512 x (1 + 4 x 4,096 + 4,096 x 33) bytes = 296.
 
-    Kept free besides: one layer, 4,096 / 33 + 16 = 140. 4,608 + 296 + 140 + 457 = 5,501: 5.4 GiB hold it, 5.3 do not.
+    Reserved is the graph of a partial offload: 4 x 512 x (2 x 4,096 + 128,256) bytes + 4,096 x 128,256 x 105 / 128 = 658.
+    Kept free besides: one layer, 4,096 / 33 + 16 = 140. 4,608 + 658 + 140 + 457 = 5,863: 5,888 hold it, 5,836 do not.
     """
-    assert replay(gpus(5.4), SETTLED, OLD, [model("a", 4, 4.6)]).residents[0].placement == "whole"
-    assert replay(gpus(5.3), SETTLED, OLD, [model("a", 4, 4.6)]).residents[0].placement == "partial"
+    whole = replay(gpus(5.75), SETTLED, OLD, [model("a", 4, 4.6)])
+    assert (whole.residents[0].placement, round(whole.residents[0].predicted_mib)) == ("whole", 4608 + 296)
+    assert replay(gpus(5.7), SETTLED, OLD, [model("a", 4, 4.6)]).residents[0].placement == "partial"
+
+
+# Architecture, layers, width, heads, KV heads, key and value length, vocabulary, tokens of all sequences, batch -> bytes of
+# the graph, whole and partly offloaded, as GraphSize of v0.24.0 returned them for headers with these numbers.
+GRAPHS = [
+    ("llama", 16, 1024, 8, 2, None, None, 5000, 8192, 256, 79692800, 86574080),
+    ("gemma", 16, 2048, 32, 2, None, None, 5000, 65536, 512, 4445966336, 4582541312),
+    ("gemma2", 16, 512, 8, 2, None, None, 5000, 32768, 256, 304089088, 371344384),
+    ("command-r", 16, 512, 8, 4, None, None, 1000, 16384, 512, 306188288, 337790976),
+    ("qwen2", 2, 2048, 32, 8, 96, 64, 1000, 16384, 512, 1115686912, 1249912832),
+    ("phi2", 32, 4096, 32, 8, None, None, 5000, 4096, 512, 310380544, 301993984),
+    ("stablelm", 32, 4096, 32, 2, None, None, 5000, 65536, 256, 2227177472, 2227177472),
+    ("starcoder2", 16, 1024, 8, 1, 64, 96, 5000, 8192, 256, 27962026, 27962026),
+]
+
+
+@pytest.mark.parametrize("row", GRAPHS, ids=lambda row: row[0])
+def test_graphs_are_estimated_as_the_engine_does(row):
+    architecture, layers, width, heads, kv_heads, key, value, vocabulary, tokens, batch, whole, part = row
+    shape = EngineShape(architecture, layers, width, heads, kv_heads, key, value, 131072, vocabulary)
+    # the last one has no formula but a cache of one byte per element: 16 x 1 x (64 + 96) x 8,192, x 8 heads / 6
+    cache = layers * kv_heads * ((key or 0) + (value or 0)) * tokens
+    assert graph_sizes(shape, tokens, batch, cache) == (whole, part)
 
 
 @pytest.mark.parametrize(
