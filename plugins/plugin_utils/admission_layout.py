@@ -50,15 +50,15 @@ class Layout:
 
     @property
     def layers(self) -> int:
-        return sum(count for count, _ in self.placed.values())
+        return sum(count for count, _size in self.placed.values())
 
     @property
     def size(self) -> int:
-        return sum(size for _, size in self.placed.values())
+        return sum(size for _count, size in self.placed.values())
 
     @property
     def used(self) -> frozenset[str]:
-        return frozenset(name for name, (count, _) in self.placed.items() if count)
+        return frozenset(name for name, (count, _size) in self.placed.items() if count)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class _Load:
     @property
     def reported(self) -> dict[str, int]:
         """Bytes by device as the engine counts them: layers and graph."""
-        return {name: size + self.graph for name, (_, size) in sorted(self.found.placed.items())}
+        return {name: size + self.graph for name, (_count, size) in sorted(self.found.placed.items())}
 
     @property
     def graph(self) -> int:

@@ -22,7 +22,7 @@ ALL_ORDERS_UP_TO = 7
 # Loads that one search, and all searches of one mend together, may replay before they give up: half a second, two seconds.
 MOST_STEPS = 3000
 MOST_STEPS_IN_ALL = 12000
-FAULTY = frozenset(kind for kind, _ in FAULTS) - {"expires"}
+FAULTY = frozenset(kind for kind, _words in FAULTS) - {"expires"}
 
 Order = tuple[Candidate, ...]
 States = tuple[State, ...]
@@ -91,7 +91,7 @@ class _Search:
     taken: int = 0
 
     def start(self) -> States:
-        return tuple(State() for _ in self.setup.readings())
+        return tuple(State() for _reading in self.setup.readings())
 
     def stays(self, order: Order) -> bool:
         states: States | None = self.start()

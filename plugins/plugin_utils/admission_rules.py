@@ -117,7 +117,7 @@ def default_context(host: EngineHost, settings: ServerSettings) -> int:
 
 def lower_tier(context_tokens: int) -> int | None:
     """The next smaller automatic context after an out-of-memory load (server/sched.go nextLowerAutoNumCtx)."""
-    return next((tier for _, tier in CONTEXT_TIERS[1:] if context_tokens > tier), None)
+    return next((tier for _memory, tier in CONTEXT_TIERS[1:] if context_tokens > tier), None)
 
 
 def most_loaded(host: EngineHost, settings: ServerSettings) -> int:

@@ -88,7 +88,7 @@ def mend(
     first = replay(host, settings, version, given, seen=seen, measure=measure)
     if first.stays:
         return Mend(True, (), settings, given, (first,), (), "Nothing has to change.")
-    rules, _ = rules_for(version)
+    rules, _note = rules_for(version)
     lack = None if measure else _physical_lack(host, given)
     if rules is None or lack:
         return Mend(False, (), settings, given, (first,), (), lack or first.reason)

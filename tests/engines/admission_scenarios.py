@@ -120,10 +120,18 @@ def tiny(name: str, blob: str | None = None, context_length: int = 8192, **param
 
 
 def sized(
-    name: str, file_gib: float, real_gib: float, shape: Mapping[str, int] = LLAMA, architecture: str = "llama", **parameters: int
+    name: str,
+    file_gib: float,
+    real_gib: float,
+    shape: Mapping[str, int] | None = None,
+    architecture: str = "llama",
+    **parameters: int,
 ) -> StoredModel:
     """A model of which only the header is there, for the stand-in."""
-    metadata = {"general.architecture": architecture, **{f"{architecture}.{key}": value for key, value in shape.items()}}
+    metadata = {
+        "general.architecture": architecture,
+        **{f"{architecture}.{key}": value for key, value in (shape or LLAMA).items()},
+    }
     return StoredModel(name, metadata, round(file_gib * GIB), name, None, parameters, real_gib * 1024)
 
 

@@ -99,7 +99,7 @@ def load() -> None:
     given = "-ngl" in sys.argv
     limits = [max(0.0, space - process - (0 if given else MARGIN_MIB)) for space in free]
     wanted = size["device_mib"] * (min(1.0, int(argument("-ngl")) / (size["layers"] + 1)) if given else 1.0)
-    parts = [wanted * space / sum(free) for space in free] if sum(free) else [0.0 for _ in free]
+    parts = [wanted * space / sum(free) for space in free] if sum(free) else [0.0 for _space in free]
     if any(part > limit for part, limit in zip(parts, limits, strict=True)):
         if given:
             say("ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory")

@@ -33,7 +33,7 @@ def cases() -> list[Any]:
     found = []
     for binary in BINARIES:
         version = version_of(binary)
-        rules, _ = rules_for(version)
+        rules, _note = rules_for(version)
         chosen = [item for item in (*ON_THE_CPU, *ON_DEVICES) if rules and rules.family in item.families]
         found += [pytest.param(binary, version, item, id=f"v{version}: {item}") for item in chosen]
     return found
@@ -67,7 +67,7 @@ def settled(engine: Engine, root: Path, scenario: Scenario, expected: list[Loade
 @pytest.mark.skipif(not BINARIES, reason="OLLAMA_TEST_BINARIES names no engine")
 @pytest.mark.parametrize(("binary", "version", "scenario"), cases())
 def test_the_replay_says_what_the_engine_does(binary: Path, version: str, scenario: Scenario, tmp_path: Path) -> None:
-    rules, _ = rules_for(version)
+    rules, _note = rules_for(version)
     assert rules
     setups = Setup(scenario.host, scenario.settings, rules, "both").readings()
     states = {setup.seen: State() for setup in setups}

@@ -23,7 +23,7 @@ def laid_out(sizes, free, demand=AUTO, graph=0, **integrated):
     seen = [Seen(device, size * MIB) for device, size in zip(devices, free, strict=True)]
     reserves = {device.name: 0 for device in devices}
     found = layout(Layers(tuple(size * MIB for size in sizes), graph * MIB), seen, reserves, demand)
-    return {name: count for name, (count, _) in found.placed.items() if count}
+    return {name: count for name, (count, _size) in found.placed.items() if count}
 
 
 LAYOUTS = [

@@ -107,7 +107,7 @@ def test_context_request_over_modelfile_over_server_over_tier(host, server, mode
 
 
 def setup(host=None, server=None, version=NEW):
-    rules, _ = rules_for(version)
+    rules, _note = rules_for(version)
     return Setup(host or gpus(24), ServerSettings(**(server or {})), rules)
 
 

@@ -96,7 +96,7 @@ def check_mend(data):
     if result.found:
         assert all(proof.stays for proof in result.replays)
         assert sorted(names(result.models)) == sorted(names(models))
-    rules, _ = rules_for(version)
+    rules, _note = rules_for(version)
     setup = Setup(host, server, rules)
     largest_first = sorted(models, key=lambda item: (-predicted_bytes(setup, item), item.name))
     if replay(host, server, version, largest_first).stays:

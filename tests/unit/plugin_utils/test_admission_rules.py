@@ -111,7 +111,7 @@ def test_the_tier_below(tokens, lower):
     ],
 )
 def test_flash_attention(version, compute, said, on):
-    rules, _ = rules_for(version)
+    rules, _note = rules_for(version)
     assert flash_attention(rules, ServerSettings(flash_attention=said), (gpu(8, compute_capability=compute),)) is on
 
 
@@ -129,6 +129,6 @@ def test_flash_attention(version, compute, said, on):
     ],
 )
 def test_kv_cache_types_with_which_nothing_loads(version, kind, flash, said):
-    rules, _ = rules_for(version)
+    rules, _note = rules_for(version)
     refusal = kv_type_refusal(rules, ServerSettings(kv_cache_type=kind), flash)
     assert refusal is None if said is None else said in refusal

@@ -80,7 +80,7 @@ def test_a_context_is_not_lowered_below_what_is_needed():
     """The same, but all of the context is needed: then an engine per card, where the first load is not checked."""
     models = [replace(model(name, 8, 19), needed_context_tokens=131072) for name in "ab"]
     result = mend(gpus(24, 24), ServerSettings(keep_alive=-1), NEW, models)
-    assert [(setting, target) for setting, target, _ in proved(result)] == [("instance", "gpu0"), ("instance", "gpu1")]
+    assert [(setting, target) for setting, target, _value in proved(result)] == [("instance", "gpu0"), ("instance", "gpu1")]
     assert all(resident.context_tokens == 131072 for proof in result.replays for resident in proof.residents)
 
 
@@ -103,7 +103,7 @@ def test_a_pin_saves_the_room_that_would_look_empty():
     assert replay(host, SETTLED, NEW, models, seen="reported").verdict == "spills"
     result = mend(host, SETTLED, NEW, models)
     found = proved(result)
-    assert {setting for setting, _, _ in found} == {"main_gpu"}
+    assert {setting for setting, _target, _value in found} == {"main_gpu"}
     assert sorted(resident.accelerators for resident in result.replays[0].residents) == [("gpu0",)] * 2 + [("gpu1",)] * 2
 
 
@@ -123,7 +123,7 @@ def test_an_instance_per_device_where_nothing_else_helps():
         model("b", 19, real=Footprint(20 * 1024, split_extra_mib=4096)),
     ]
     result = mend(gpus(22.4, 22.4), SETTLED, NEW, models)
-    assert [(setting, target) for setting, target, _ in proved(result)] == [("instance", "gpu0"), ("instance", "gpu1")]
+    assert [(setting, target) for setting, target, _value in proved(result)] == [("instance", "gpu0"), ("instance", "gpu1")]
     assert len(result.replays) == 2
     assert result.settings.context_length == 4096
 
