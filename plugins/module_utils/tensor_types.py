@@ -58,6 +58,8 @@ TENSOR_TYPES: dict[int, TensorType] = {
     42: TensorType("q2_0", 64, 18),
 }
 
+# Type name -> (elements, bytes) of one block.
+BLOCKS: dict[str, tuple[int, int]] = {kind.name: (kind.block_elements, kind.block_bytes) for kind in TENSOR_TYPES.values()}
 BYTES_PER_ELEMENT: dict[str, float] = {kind.name: kind.block_bytes / kind.block_elements for kind in TENSOR_TYPES.values()}
 
 # What llama-server takes for --cache-type-k and --cache-type-v (common/arg.cpp, kv_cache_types).
