@@ -35,6 +35,13 @@ class Window:
     attention_layers_only: bool = False
 
 
+# create_tensor_gate_up_exps of src/llama-model.cpp loads fused experts whatever block they are in.
+NEXTN_LOADED = r"\.ffn_gate_up_exps\."
+# These create the optional tensors of such blocks without the flag to skip them (models/cohere2moe.cpp, hy-v3.cpp, step35.cpp).
+NEXTN_HEADS_LOADED = NEXTN_LOADED + r"|\.nextn\.(?:embed_tokens|shared_head_head|shared_head_norm)\."
+NEXTN_NETWORK_LOADED = NEXTN_HEADS_LOADED + r"|\.ffn_(?!norm)|\.exp_probs_b"
+
+
 @dataclass(frozen=True)
 class Architecture:
     """The facts of one architecture.
@@ -42,8 +49,10 @@ class Architecture:
     memory: kv, none, recurrent, hybrid, dsa, msa, dsv4 (the class of cache that create_memory builds).
     state: what a recurrent layer keeps: ssm1, ssm2, gated_delta, short_conv, rwkv, kda, lightning.
     recurrent_layers: which layers are recurrent: all, both (each layer has both), zero_kv (no KV heads), zero_kv_and_ff,
-    interval (each n-th layer attends).
-    nextn: whether the header's nextn_predict_layers is honoured; nextn_cached: whether those layers get a KV cache.
+    interval (each n-th layer attends). has_output: whether it turns embeddings into tokens with a matrix of the output layer;
+    output_before_embedding: that matrix is created first, and so twice where it is the token embedding.
+    nextn: whether the header's nextn_predict_layers is honoured; nextn_cached: whether those layers get a KV cache;
+    nextn_loaded: tensors of those layers (a regular expression) that are loaded although nobody uses them.
     """
 
     memory: str = "kv"
@@ -53,20 +62,20 @@ class Architecture:
     window: Window | None = None
     nextn: bool = False
     nextn_cached: bool = True
+    nextn_loaded: str = NEXTN_LOADED
     mla: bool = False
     first_cached_layers: int | None = None
     shared_kv_key: bool = False
     causal: bool = True
-    experts_from: str = "leading_dense"
     output_before_embedding: bool = False
-    always_tied: bool = False
+    has_output: bool = True
     loops: bool = False
     router_layer: bool = False
-    decoder: bool = False
 
 
 PLAIN = Architecture()
-ENCODER = Architecture(memory="none", causal=False)
+# Encoders answer with embeddings: no matrix of theirs turns them into tokens.
+ENCODER = Architecture(memory="none", causal=False, has_output=False)
 DIFFUSION = Architecture(memory="none", causal=False)
 
 
@@ -79,7 +88,7 @@ PLAIN_NAMES = frozenset(
     """
     llama deci falcon grok gpt2 gptneox mpt baichuan starcoder refact bloom stablelm qwen qwen2 qwen2moe qwen2vl qwen3
     qwen3moe qwen3vl qwen3vlmoe qwen3tts phi2 phi3 phimoe plamo codeshell orion internlm2 minicpm minicpm3 gemma starcoder2
-    xverse command-r dbrx olmo olmoe openelm arctic deepseek deepseek2-ocr chatglm bitnet jais jais2 nemotron exaone granite
+    xverse command-r dbrx olmo olmoe openelm arctic deepseek deepseek2-ocr chatglm jais jais2 nemotron exaone granite
     granitemoe chameleon plm bailingmoe dots1 arcee ernie4_5 ernie4_5-moe paddleocr hunyuan-moe hunyuan-dense hunyuan_vl
     smollm3 seed_oss grovemoe apertus minimax-m2 cogvlm pangu-embedded mistral3 eagle3 llama-embed maincoder talkie pockettts
     t5 t5encoder
@@ -99,10 +108,10 @@ SLIDING: dict[str, Architecture] = {
     # Reads its target's cache, has none of its own.
     "gemma4-assistant": Architecture(memory="none", window=Window(array_only=True), nextn=True),
     "gemma-embedding": replace(_sliding(6, kind=SYMMETRIC), memory="none", causal=False),
-    "modern-bert": replace(_sliding(3, kind=SYMMETRIC, dense_first=True), memory="none", causal=False),
+    "modern-bert": replace(_sliding(3, kind=SYMMETRIC, dense_first=True), memory="none", causal=False, has_output=False),
     "gpt-oss": _sliding(2),
     "cohere2": _sliding(4),
-    "cohere2moe": replace(_sliding(4, dense_first=True, from_array=True), nextn=True),
+    "cohere2moe": replace(_sliding(4, dense_first=True, from_array=True), nextn=True, nextn_loaded=NEXTN_HEADS_LOADED),
     "olmo2": _sliding(4),
     "exaone4": replace(_sliding(4, default_tokens=4096, only_block_count=64), nextn=True),
     "exaone-moe": replace(_sliding(4, default_tokens=128, covers_nextn=True), nextn=True),
@@ -113,7 +122,7 @@ SLIDING: dict[str, Architecture] = {
     "mellum": _sliding(4, from_array=True),
     "muse-glimmer": _sliding(4, from_array=True),
     "mimo2": Architecture(window=Window(array_only=True), nextn=True, nextn_cached=False),
-    "step35": Architecture(window=Window(array_only=True), nextn=True, nextn_cached=False),
+    "step35": Architecture(window=Window(array_only=True), nextn=True, nextn_cached=False, nextn_loaded=NEXTN_NETWORK_LOADED),
     "dflash": Architecture(window=Window(array_only=True)),
 }
 
@@ -121,7 +130,7 @@ MULTI_TOKEN: dict[str, Architecture] = {
     "glm4": Architecture(nextn=True),
     "glm4moe": Architecture(nextn=True),
     "bailingmoe2": Architecture(nextn=True),
-    "hy_v3": Architecture(nextn=True, nextn_cached=False),
+    "hy_v3": Architecture(nextn=True, nextn_cached=False, nextn_loaded=NEXTN_NETWORK_LOADED),
     "deepseek2": Architecture(nextn=True, mla=True),
     "mistral4": Architecture(nextn=True, mla=True),
     "deepseek32": Architecture(memory="dsa", nextn=True, nextn_cached=False, mla=True),
@@ -134,7 +143,7 @@ RECURRENT: dict[str, Architecture] = {
     "mamba": Architecture("recurrent", "ssm1", "all"),
     "mamba2": Architecture("recurrent", "ssm2", "all"),
     **{name: Architecture("recurrent", "rwkv", "all") for name in ("rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7")},
-    "jamba": Architecture("hybrid", "ssm1", "zero_kv", experts_from="tensors"),
+    "jamba": Architecture("hybrid", "ssm1", "zero_kv"),
     "falcon-h1": Architecture("hybrid", "ssm2", "both"),
     "plamo2": Architecture("hybrid", "ssm2", "zero_kv"),
     "granitehybrid": Architecture("hybrid", "ssm2", "zero_kv"),
@@ -159,6 +168,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     **SLIDING,
     **MULTI_TOKEN,
     **RECURRENT,
+    # The graph multiplies with the token embedding on the host, there is no copy of it (models/bitnet.cpp).
+    "bitnet": Architecture(has_output=False),
     "nanbeige": Architecture(loops=True),
     "graniteswitch": Architecture(router_layer=True),
 }

@@ -17,7 +17,9 @@ Columns = Dict[str, List[Any]]
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """One value per layer, in order. ``stored_layers`` are in the file (a looped model runs them more than once)."""
+    """One value per layer, in order. ``stored_layers`` are in the file (a looped model runs them more than once), the last
+    ``stored_nextn_layers`` of them only predict further tokens.
+    """
 
     head_count: tuple[int, ...]
     head_count_kv: tuple[int, ...]
@@ -34,6 +36,7 @@ class LayerFacts:
     window_tokens: int
     nextn_layers: int
     stored_layers: int
+    stored_nextn_layers: int
     assumptions: tuple[str, ...]
 
 
@@ -73,6 +76,7 @@ def layer_facts(name: str, rules: Architecture, facts: Mapping[str, Any], tensor
         window_tokens=window if any(sliding) else 0,
         nextn_layers=nextn + extra,
         stored_layers=count,
+        stored_nextn_layers=nextn,
         assumptions=tuple(assumptions),
     )
 
@@ -139,7 +143,8 @@ def sliding_layers(
         if pattern is None:
             assumptions.append("attention.sliding_window_pattern")
             return [False] * count
-        return [bool(item) for item in per_layer(facts, "attention.sliding_window_pattern", count, 0, assumptions)]
+        items = pattern if listed else [pattern] * main
+        return [index < len(items) and bool(items[index]) for index in range(count)]
     period = window.period if pattern is None or listed else int(pattern)
     last = count if window.covers_nextn else main
     return [index < last and _slides(index, period, window.dense_first) for index in range(count)]

@@ -117,3 +117,26 @@ def _compressing_cache(shape: ModelShape, layer: LayerShape, settings: Settings,
 def _compressor_state(width: int, factor: int, ratio: int) -> int:
     """Two F32 planes (values and scores) of ``factor`` windows, each ``factor`` rows wide."""
     return 2 * F32_BYTES * (factor * width) * (factor * ratio)
+
+
+# tools/server/server-context.cpp and common/common.h of llama.cpp b10488: at most so many checkpoints of a sequence, one for
+# each so many tokens, and besides up to three of the request that is being answered.
+CHECKPOINTS = 32
+CHECKPOINT_SPACING_TOKENS = 8192
+CHECKPOINTS_OF_A_REQUEST = 3
+
+
+def checkpoint_bytes(shape: ModelShape, settings: Settings) -> int:
+    """Bytes of host memory that a server's context checkpoints grow to: copies of what cannot be rolled back, which is the
+    state of recurrent layers and the window of sliding ones. ``settings`` resolved.
+    """
+    if settings.embedding or settings.swa_full or shape.encoder:
+        return 0
+    one_sequence = sum(cache.state_bytes for cache in layer_caches(shape, settings)) // settings.parallel
+    for layer in shape.layers:
+        if layer.owns_cache and layer.sliding:
+            width = _key_row(layer.key_length * layer.head_count_kv, settings)
+            width += _value_row(shape, layer.value_length * layer.head_count_kv, settings, value_width_max(shape))
+            one_sequence += width * min(shape.window_tokens, settings.context_tokens)
+    count = min(CHECKPOINTS, settings.context_tokens // CHECKPOINT_SPACING_TOKENS + CHECKPOINTS_OF_A_REQUEST)
+    return one_sequence * count * settings.parallel

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .tensor_types import KV_CACHE_TYPES, is_quantised
+from .model_shape import ModelShape
+from .tensor_types import BLOCKS, KV_CACHE_TYPES, is_quantised
 
 LLAMA_CPP = "llama_cpp"
 OLLAMA = "ollama"
@@ -20,6 +21,8 @@ CACHE_RAM_MIB = 8192
 # Ollama v0.33.0, server/sched.go, automatic batch: above so many tokens of all contexts together, so large a batch.
 # It steps down where there is little memory left; the wanted size is the upper bound.
 OLLAMA_BATCHES = ((32768, 2048), (4096, 1024), (0, 512))
+# llm/llama_server.go, DefaultEmbeddingNumBatchForContext: at most the context.
+OLLAMA_EMBEDDING_BATCH_TOKENS = 2048
 
 # src/llama-context.cpp of llama.cpp b10488: cells are allocated in groups of this size.
 CELL_PADDING = 256
@@ -76,15 +79,14 @@ class Pool:
 
 
 def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
-    """The settings with the engine's own choices written out, as the engine would clip them.
-
-    Raises SettingsError for what it would refuse.
-    """
+    """The settings with the engine's own choices written out. Raises SettingsError for what it would refuse."""
     _check(settings)
     ollama = settings.engine == OLLAMA
     total = settings.context_tokens * settings.parallel
     batch = settings.batch_tokens
-    if batch is None:
+    if batch is None and ollama and settings.embedding:
+        batch = min(OLLAMA_EMBEDDING_BATCH_TOKENS, settings.context_tokens)
+    elif batch is None:
         batch = automatic_batch_tokens(total) if ollama else BATCH_TOKENS
     ubatch = settings.ubatch_tokens
     if ubatch is None:
@@ -126,6 +128,40 @@ def _check(settings: Settings) -> None:
             f"got kv_type_v {settings.kv_type_v} with flash_attention off, which llama.cpp refuses: a quantised V cache needs "
             "flash attention. Turn it on, or take f16"
         )
+
+
+def for_model(settings: Settings, shape: ModelShape) -> Settings:
+    """The settings as llama.cpp changes them for a model (llama_init_from_model of src/llama-context.cpp, b10488).
+
+    Ollama clips the context to the one the model was trained with. Raises SettingsError for what would be refused.
+    """
+    if settings.engine == OLLAMA and shape.context_length:
+        settings = replace(settings, context_tokens=min(settings.context_tokens, shape.context_length))
+    if shape.architecture == "grok":
+        settings = replace(settings, flash_attention="off")
+    _check(settings)
+    if (shape.mla or shape.rules.memory == "dsv4") and settings.kv_type_k != settings.kv_type_v:
+        raise SettingsError(
+            f"got kv_type_k {settings.kv_type_k} with kv_type_v {settings.kv_type_v}, which llama.cpp refuses for compressed "
+            f"attention ({shape.architecture}). Give both the same type"
+        )
+    if settings.flash_attention == "auto" and is_quantised(settings.kv_type_v):
+        settings = replace(settings, flash_attention="on")
+    if settings.flash_attention != "off" and not shape.encoder:
+        _check_blocks(settings, shape)
+    return settings
+
+
+def _check_blocks(settings: Settings, shape: ModelShape) -> None:
+    for key, length in (("kv_type_k", "key_length"), ("kv_type_v", "value_length")):
+        block = BLOCKS[getattr(settings, key)][0]
+        widths = {getattr(layer, length) for layer in shape.layers if layer.owns_cache}
+        odd = sorted(width for width in widths if width % block)
+        if odd:
+            raise SettingsError(
+                f"got {key} {getattr(settings, key)} for heads of {odd[0]} elements, which llama.cpp refuses: its blocks have "
+                f"{block}. Take f16"
+            )
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Collection, Iterable, Mapping, Union
 
-from .architectures import ARCHITECTURES, Architecture
+from .architectures import ARCHITECTURES, NEXTN_NETWORK_LOADED, Architecture
 from .layer_rules import LayerFacts, layer_facts
+from .model_facts import (
+    CompressedAttention,
+    ExpertShape,
+    StateShape,
+    compressed_attention,
+    expert_shape,
+    item_count,
+    number,
+    state_shape,
+)
 from .model_names import normalised
 from .tensor_summary import TensorSummary, TokenTensor, from_totals, summarise
 
 # src/llama-hparams.h, LLAMA_MAX_LAYERS: a header that says more is refused there too.
 MAX_LAYERS = 512
+F32_BYTES = 4
+# Stands in for a vocabulary of unknown size: gemma3n's, the largest of widely used models.
+LARGEST_VOCABULARY = 262_400
 
 
 class MemoryShapeError(ValueError):
@@ -40,46 +53,6 @@ class LayerShape:
     value_length: int
     feed_forward_length: int
     compress_ratio: int
-
-
-@dataclass(frozen=True)
-class CompressedAttention:
-    """MLA: keys and values are cached as one latent row per token; the lengths are per head once decompressed."""
-
-    kv_lora_rank: int
-    q_lora_rank: int
-    key_length: int
-    value_length: int
-    rope_length: int
-
-
-@dataclass(frozen=True)
-class ExpertShape:
-    """Mixture of experts; lengths are of one expert's (or all shared experts') feed-forward network."""
-
-    count: int
-    used_count: int
-    shared_count: int
-    feed_forward_length: int
-    shared_feed_forward_length: int
-
-
-@dataclass(frozen=True)
-class StateShape:
-    """What one recurrent layer keeps per sequence, in elements of F32: the rolling convolution inputs and the state.
-
-    kind: ssm1, ssm2, gated_delta, short_conv, rwkv, kda, lightning.
-    """
-
-    kind: str
-    conv_kernel: int
-    inner_size: int
-    state_size: int
-    group_count: int
-    time_step_rank: int
-    head_length: int
-    rolling_elements: int
-    state_elements: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +127,7 @@ def describe(metadata: Mapping[str, Any], tensors: Tensors = None) -> ModelShape
     _check_needed(architecture, facts, rules)
     chosen = rules or upper_bound_rules(facts)
     found = layer_facts(architecture, chosen, facts, names)
-    summary = _summary(tensors, listed, found)
+    summary = _summary(tensors, listed, found, chosen, facts)
     return _shape(architecture, chosen, rules is not None, facts, found, summary, _vocabulary_size(facts, listed))
 
 
@@ -167,12 +140,38 @@ def upper_bound_rules(facts: Mapping[str, Any]) -> Architecture:
     return Architecture()
 
 
-def _summary(tensors: Tensors, listed: list[TokenTensor] | None, found: LayerFacts) -> TensorSummary | None:
+def _summary(
+    tensors: Tensors, listed: list[TokenTensor] | None, found: LayerFacts, rules: Architecture, facts: Mapping[str, Any]
+) -> TensorSummary | None:
     if isinstance(tensors, TensorSummary):
         return tensors
     if isinstance(tensors, Mapping):
-        return from_totals(tensors)
-    return None if listed is None else summarise(listed, found.stored_layers, found.nextn_layers)
+        loaded = _nextn_loaded_share(facts, found) if rules.nextn_loaded == NEXTN_NETWORK_LOADED else 0.0
+        return from_totals(tensors, _position_bytes(facts), loaded)
+    if listed is None:
+        return None
+    return summarise(listed, found.stored_layers, found.stored_nextn_layers, rules.nextn_loaded)
+
+
+# Architectures with a table of positions (LLM_TENSOR_POS_EMBD in src/models/*.cpp); it is stored as F32.
+POSITIONED = frozenset({"bert", "gpt2", "starcoder"})
+
+
+def _position_bytes(facts: Mapping[str, Any]) -> int:
+    if facts["general.architecture"] not in POSITIONED:
+        return 0
+    rows = number(facts, "context_length") + number(facts, "tokenizer.ggml.token_type_count")
+    return rows * int(facts["embedding_length"]) * F32_BYTES
+
+
+def _nextn_loaded_share(facts: Mapping[str, Any], found: LayerFacts) -> float:
+    """The feed-forward part of a block that predicts further tokens, by elements: it is loaded, attention is not."""
+    width = int(facts["embedding_length"])
+    heads, kv_heads = found.head_count[-1], found.head_count_kv[-1]
+    attention = width * (heads + kv_heads) * (found.key_length[-1] + found.value_length[-1]) + 2 * width * width
+    experts = number(facts, "expert_count") * number(facts, "expert_feed_forward_length")
+    network = 3 * width * (experts + number(facts, "expert_shared_feed_forward_length"))
+    return network / (network + attention) if network else 0.0
 
 
 def _check_needed(architecture: str, facts: Mapping[str, Any], rules: Architecture | None) -> None:
@@ -195,8 +194,7 @@ def _vocabulary_size(facts: Mapping[str, Any], listed: list[TokenTensor] | None)
     said = facts.get("vocab_size")
     if said:
         return int(said)
-    tokens = facts.get("tokenizer.ggml.tokens")
-    return len(tokens) if isinstance(tokens, (list, tuple)) else 0
+    return item_count(facts.get("tokenizer.ggml.tokens")) or 0
 
 
 def _shape(
@@ -208,15 +206,15 @@ def _shape(
     tensors: TensorSummary | None,
     vocabulary_size: int,
 ) -> ModelShape:
-    mla = _compressed_attention(facts) if rules.mla else None
-    state = _state(rules, facts, found.head_count[0]) if any(found.recurrent) else None
+    mla = compressed_attention(facts) if rules.mla else None
+    state = state_shape(rules, facts, found.head_count[0]) if any(found.recurrent) else None
     missing = () if vocabulary_size else ("the size of the vocabulary",)
     return ModelShape(
         architecture=architecture,
         known=known,
         family=_family(rules, mla, found.window_tokens),
         rules=rules,
-        vocabulary_size=vocabulary_size,
+        vocabulary_size=vocabulary_size or LARGEST_VOCABULARY,
         embedding_length=int(facts["embedding_length"]),
         context_length=_optional(facts.get("context_length")),
         layers=_layers(found, tensors),
@@ -224,7 +222,7 @@ def _shape(
         window_tokens=found.window_tokens,
         window_kind=rules.window.kind if rules.window and found.window_tokens else None,
         mla=mla,
-        experts=_experts(facts),
+        experts=expert_shape(facts),
         state=state,
         tied_output=tensors.tied_output if tensors else False,
         per_layer_embedding_length=number(facts, "embedding_length_per_layer_input"),
@@ -235,12 +233,6 @@ def _shape(
         assumptions=(*found.assumptions, *missing),
         facts=tuple(sorted((key, _hashable(value)) for key, value in facts.items() if not key.startswith("tokenizer."))),
     )
-
-
-def number(facts: Mapping[str, Any], key: str, default: int = 0) -> int:
-    """An integer of the metadata, or the default where it is absent."""
-    value = facts.get(key)
-    return default if value is None else int(value)
 
 
 def _optional(value: Any) -> int | None:
@@ -281,64 +273,3 @@ def _family(rules: Architecture, mla: CompressedAttention | None, window_tokens:
     if mla:
         return "compressed"
     return "sliding" if window_tokens else "dense"
-
-
-def _compressed_attention(facts: Mapping[str, Any]) -> CompressedAttention | None:
-    """None for the older files of these architectures, which cache every head (is_mla of src/llama-hparams.cpp)."""
-    key, value = number(facts, "attention.key_length_mla"), number(facts, "attention.value_length_mla")
-    if not key or not value:
-        return None
-    return CompressedAttention(
-        kv_lora_rank=number(facts, "attention.kv_lora_rank"),
-        q_lora_rank=number(facts, "attention.q_lora_rank"),
-        key_length=key,
-        value_length=value,
-        rope_length=number(facts, "rope.dimension_count"),
-    )
-
-
-def _experts(facts: Mapping[str, Any]) -> ExpertShape | None:
-    count = number(facts, "expert_count")
-    if not count:
-        return None
-    return ExpertShape(
-        count=count,
-        used_count=number(facts, "expert_used_count"),
-        shared_count=number(facts, "expert_shared_count"),
-        feed_forward_length=number(facts, "expert_feed_forward_length"),
-        shared_feed_forward_length=number(facts, "expert_shared_feed_forward_length"),
-    )
-
-
-# Architectures of the first Mamba do not read ssm.group_count even where the header has it.
-UNGROUPED = ("ssm1",)
-
-
-def _state(rules: Architecture, facts: Mapping[str, Any], head_count: int) -> StateShape:
-    """The row sizes of n_embd_r and n_embd_s (src/llama-hparams.cpp)."""
-    kind = rules.state or ""
-    kernel, inner = number(facts, "ssm.conv_kernel"), number(facts, "ssm.inner_size")
-    size = number(facts, "ssm.state_size")
-    groups = 0 if kind in UNGROUPED else number(facts, "ssm.group_count")
-    head_length = _state_head_length(kind, facts, head_count)
-    rolling, state = max(kernel - 1, 0) * (inner + 2 * groups * size), size * inner
-    embedding = int(facts["embedding_length"])
-    if kind == "rwkv":
-        rolling, state = number(facts, "token_shift_count", 2) * embedding, embedding * head_length
-    elif kind == "short_conv":
-        rolling, state = embedding * max(number(facts, "shortconv.l_cache") - 1, 0), 0
-    elif kind == "kda":
-        rolling, state = 3 * (kernel - 1 if kernel else 3) * head_count * head_length, head_length**2 * head_count
-    elif kind == "lightning":
-        rolling, state = 0, head_length**2 * head_count
-    return StateShape(kind, kernel, inner, size, groups, number(facts, "ssm.time_step_rank"), head_length, rolling, state)
-
-
-def _state_head_length(kind: str, facts: Mapping[str, Any], head_count: int) -> int:
-    if kind == "rwkv":
-        return number(facts, "wkv.head_size")
-    if kind == "kda":
-        return number(facts, "kda.head_dim")
-    if kind == "lightning":
-        return number(facts, "attention.key_length") or int(facts["embedding_length"]) // max(head_count, 1)
-    return 0

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence, Tuple
 
+from .architectures import NEXTN_LOADED
 from .tensor_types import tensor_bytes, tensor_type_name
 
 TokenTensor = Tuple[str, Sequence[int], int]
@@ -63,12 +64,13 @@ class TensorSummary:
 class _Sums:
     """Collects what `summarise` adds up."""
 
-    def __init__(self) -> None:
+    def __init__(self, loaded: str) -> None:
+        self.always_loaded = re.compile(loaded)
         self.bytes_of: dict[str, int] = {}
         self.layers: dict[int, int] = {}
+        self.loaded: dict[int, int] = {}
         self.experts: dict[int, bool] = {}
         self.types: dict[str, str] = {}
-        self.shapes: dict[str, tuple[int, ...]] = {}
         self.unknown: dict[str, None] = {}
         self.count = 0
 
@@ -86,6 +88,8 @@ class _Sums:
         if place == "layer" and block is not None:
             index = int(block.group(1))
             self.layers[index] = self.layers.get(index, 0) + size
+            if self.always_loaded.search(name):
+                self.loaded[index] = self.loaded.get(index, 0) + size
             self.experts[index] = self.experts.get(index, False) or "_exps." in name or name.endswith("_exps")
         self.bytes_of[place] = self.bytes_of.get(place, 0) + size
         if stem in ("token_embd", "output") and name.endswith(".weight"):
@@ -109,14 +113,21 @@ def _place(name: str, stem: str) -> str:
     return "output_layer" if stem in OUTPUT_TENSORS else "other"
 
 
-def summarise(tensors: Iterable[TokenTensor], block_count: int, nextn_layers: int) -> TensorSummary:
-    """The sums of a header's tensor list: ``(name, shape innermost first, type id)`` each."""
-    sums = _Sums()
+def summarise(
+    tensors: Iterable[TokenTensor], block_count: int, nextn_layers: int = 0, nextn_loaded: str = NEXTN_LOADED
+) -> TensorSummary:
+    """The sums of a header's tensor list: ``(name, shape innermost first, type id)`` each.
+
+    The last ``nextn_layers`` blocks only predict further tokens; of them, only what matches ``nextn_loaded`` is loaded.
+    Blocks beyond ``block_count`` (a decoder that is deeper than its encoder) count with the last one that is loaded.
+    """
+    sums = _Sums(nextn_loaded)
     for name, shape, type_id in tensors:
         sums.add(name, shape, type_id)
     first_nextn = block_count - nextn_layers
-    nextn_bytes = sum(size for index, size in sums.layers.items() if index >= first_nextn)
-    layers = tuple(sums.layers.get(index, 0) for index in range(block_count))
+    layers = [(sums.layers if index < first_nextn else sums.loaded).get(index, 0) for index in range(block_count)]
+    nextn_bytes = sum(sums.layers.get(index, 0) for index in range(first_nextn, block_count)) - sum(layers[first_nextn:])
+    layers[first_nextn - 1] += sum(size for index, size in sums.layers.items() if index >= block_count)
     return TensorSummary(
         token_embedding_bytes=sums.sum("token_embd"),
         input_bytes=sums.sum("input"),
@@ -126,7 +137,7 @@ def summarise(tensors: Iterable[TokenTensor], block_count: int, nextn_layers: in
         repeating_bytes=sums.sum("layer", "other") - nextn_bytes,
         nextn_bytes=nextn_bytes + sums.sum("unloaded"),
         projector_bytes=sums.sum("projector"),
-        layer_bytes=layers,
+        layer_bytes=tuple(layers),
         expert_layers=tuple(sums.experts.get(index, False) for index in range(block_count)),
         token_embedding_type=sums.types.get("token_embd"),
         output_type=sums.types.get("output"),
@@ -135,20 +146,26 @@ def summarise(tensors: Iterable[TokenTensor], block_count: int, nextn_layers: in
     )
 
 
-def from_totals(totals: Mapping[str, Any]) -> TensorSummary:
+def from_totals(totals: Mapping[str, Any], position_bytes: int = 0, nextn_loaded_share: float = 0.0) -> TensorSummary:
     """A summary from totals by role: ``{"total_bytes", "count", "by_role_bytes": {"token_embd", "output",
     "per_layer_token_embd", "nextn_block", …}, "token_embd_type", "output_type"}``; other roles are repeating layers.
+
+    ``position_bytes``: of the tables of positions and token types, which no role names; ``nextn_loaded_share``: the part of
+    blocks for further tokens that is loaded.
     """
     roles = totals.get("by_role_bytes") or {}
     token, output = int(roles.get("token_embd") or 0), int(roles.get("output") or 0)
-    per_layer, nextn = int(roles.get(PER_LAYER_EMBEDDING) or 0), int(roles.get("nextn_block") or 0)
+    per_layer = int(roles.get(PER_LAYER_EMBEDDING) or 0)
+    nextn = round(int(roles.get("nextn_block") or 0) * (1 - nextn_loaded_share))
+    repeating = int(totals["total_bytes"]) - token - output - per_layer - nextn
+    positions = min(position_bytes, max(repeating, 0))
     return TensorSummary(
         token_embedding_bytes=token,
-        input_bytes=token,
+        input_bytes=token + positions,
         per_layer_embedding_bytes=per_layer,
         output_matrix_bytes=output,
         output_bytes=output,
-        repeating_bytes=int(totals["total_bytes"]) - token - output - per_layer - nextn,
+        repeating_bytes=repeating - positions,
         nextn_bytes=nextn,
         projector_bytes=0,
         layer_bytes=None,

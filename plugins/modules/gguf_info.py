@@ -50,7 +50,8 @@ shape:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.gguf import GgufError, read_header
-from ..module_utils.memory import MemoryShapeError, difference_of_shapes, shape_of
+from ..module_utils.declared_shape import difference_of_shapes, shape_of
+from ..module_utils.model_shape import MemoryShapeError
 
 
 def main() -> None:
