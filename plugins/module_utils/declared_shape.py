@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from .metadata_sizes import is_size
 from .model_facts import item_count
 from .model_shape import MemoryShapeError
 
@@ -17,7 +18,7 @@ def shape_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Returns ``{"architecture": str, "block_count": int, "embedding_length": int, "head_count": int, "head_count_kv": int or
     list, "key_length": int or None, "value_length": int or None, "context_length": int or None, "feed_forward_length": int, list
     or None, "vocabulary_size": int or None}``.
-    Raises MemoryShapeError where a needed key is missing.
+    Raises MemoryShapeError where a needed key is missing or a value is no number or list of numbers.
     """
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str):
@@ -30,6 +31,9 @@ def shape_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if shape["head_count_kv"] is None:
         shape["head_count_kv"] = shape["head_count"]
     shape["vocabulary_size"] = metadata.get(f"{architecture}.vocab_size") or item_count(metadata.get("tokenizer.ggml.tokens"))
+    odd = [key for key in (*SHAPE_KEYS, *ATTENTION_KEYS) if not is_size(shape[key])]
+    if odd:
+        raise MemoryShapeError(f"the header of this {architecture} model has {odd[0]} {shape[odd[0]]!r}, expected numbers")
     missing = [key for key in ("block_count", "embedding_length", "head_count") if not shape[key]]
     if missing:
         raise MemoryShapeError(f"the header of this {architecture} model lacks {', '.join(missing)}")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Collection, Iterable, Mapping, Union
 
 from .architectures import ARCHITECTURES, NEXTN_NETWORK_LOADED, Architecture
+from .gguf_types import Tensor
 from .layer_rules import LayerFacts, layer_facts
+from .metadata_sizes import LARGEST_SIZE, odd_sizes
 from .model_facts import (
     CompressedAttention,
     ExpertShape,
@@ -22,7 +24,7 @@ from .model_facts import (
     state_shape,
 )
 from .model_names import normalised
-from .tensor_summary import TensorSummary, TokenTensor, from_totals, summarise
+from .tensor_summary import NamedTensor, TensorSummary, from_totals, summarise
 
 # src/llama-hparams.h, LLAMA_MAX_LAYERS: a header that says more is refused there too.
 MAX_LAYERS = 512
@@ -106,29 +108,36 @@ class ModelShape:
         return self.rules.memory == "none"
 
 
-Tensors = Union[None, TensorSummary, Mapping[str, Any], Iterable[TokenTensor]]
+Tensors = Union[None, TensorSummary, Mapping[str, Any], Iterable[Union[NamedTensor, Tensor]]]
 
 
 def describe(metadata: Mapping[str, Any], tensors: Tensors = None) -> ModelShape:
     """The shape of a model from its GGUF metadata and its tensors.
 
-    ``metadata`` as in the file, in Ollama's or llama.cpp's spelling. ``tensors``: a TensorSummary, the tensors as
-    ``(name, shape innermost first, type id)``, totals by role (see ``tensor_summary.from_totals``), or None where only the
-    metadata is known: then weights cannot be predicted, everything else can.
+    ``metadata`` as in the file, in Ollama's or llama.cpp's spelling. ``tensors``: a TensorSummary, the tensors of a header or
+    ``(name, shape innermost first, type id)`` of each, totals by role (see ``tensor_summary.from_totals``), or None where only
+    the metadata is known: then weights cannot be predicted, everything else can.
     Raises MemoryShapeError where a key that every prediction needs is missing or absurd.
     """
-    listed = None if tensors is None or isinstance(tensors, (TensorSummary, Mapping)) else list(tensors)
+    listed = None if tensors is None or isinstance(tensors, (TensorSummary, Mapping)) else [_named(item) for item in tensors]
     names: Collection[str] = {name for name, _shape, _type in listed} if listed else ()
     facts = normalised(metadata, names)
     architecture = str(facts["general.architecture"])
     if not architecture:
         raise MemoryShapeError("the header has no general.architecture")
     rules = ARCHITECTURES.get(architecture)
+    odd = odd_sizes(facts)
+    if odd:
+        raise MemoryShapeError(f"the header of this {architecture} model has {odd[0]}")
     _check_needed(architecture, facts, rules)
     chosen = rules or upper_bound_rules(facts)
     found = layer_facts(architecture, chosen, facts, names)
     summary = _summary(tensors, listed, found, chosen, facts)
     return _shape(architecture, chosen, rules is not None, facts, found, summary, _vocabulary_size(facts, listed))
+
+
+def _named(tensor: NamedTensor | Tensor) -> NamedTensor:
+    return (tensor.name, tensor.shape, tensor.type_id) if isinstance(tensor, Tensor) else tensor
 
 
 def upper_bound_rules(facts: Mapping[str, Any]) -> Architecture:
@@ -141,7 +150,7 @@ def upper_bound_rules(facts: Mapping[str, Any]) -> Architecture:
 
 
 def _summary(
-    tensors: Tensors, listed: list[TokenTensor] | None, found: LayerFacts, rules: Architecture, facts: Mapping[str, Any]
+    tensors: Tensors, listed: list[NamedTensor] | None, found: LayerFacts, rules: Architecture, facts: Mapping[str, Any]
 ) -> TensorSummary | None:
     if isinstance(tensors, TensorSummary):
         return tensors
@@ -176,17 +185,18 @@ def _nextn_loaded_share(facts: Mapping[str, Any], found: LayerFacts) -> float:
 
 def _check_needed(architecture: str, facts: Mapping[str, Any], rules: Architecture | None) -> None:
     needed = ["block_count", "embedding_length"]
-    if rules is None or rules.memory not in ("recurrent",):
+    if rules is None or rules.memory != "recurrent":
         needed.append("attention.head_count")
     missing = [key for key in needed if facts.get(key) is None]
     if missing:
         raise MemoryShapeError(f"the header of this {architecture} model lacks {', '.join(missing)}")
-    blocks = facts["block_count"]
-    if not isinstance(blocks, int) or not 0 < blocks <= MAX_LAYERS:
-        raise MemoryShapeError(f"the header of this {architecture} model says {blocks} blocks, expected 1 to {MAX_LAYERS}")
+    for key in ("block_count", "embedding_length"):
+        if not facts[key] or (key == "block_count" and facts[key] > MAX_LAYERS):
+            limit = MAX_LAYERS if key == "block_count" else LARGEST_SIZE
+            raise MemoryShapeError(f"the header of this {architecture} model has {key} {facts[key]}, expected 1 to {limit}")
 
 
-def _vocabulary_size(facts: Mapping[str, Any], listed: list[TokenTensor] | None) -> int:
+def _vocabulary_size(facts: Mapping[str, Any], listed: list[NamedTensor] | None) -> int:
     """Rows of the token embedding; llama.cpp refuses a file where the tokenizer has another number of tokens."""
     for name, shape, _type in listed or ():
         if name == "token_embd.weight" and len(shape) > 1:

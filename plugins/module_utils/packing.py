@@ -176,11 +176,17 @@ class _Room:
 ROUNDING_MIB = 1e-6
 
 
+# A search that took more steps would be no handful of models; it ends as if there were no way.
+MAX_STEPS = 50_000
+
+
 class Host:
     """The memories of a host and the models that want them."""
 
     def __init__(self, demands: Mapping[str, Demand], budgets: Sequence[Budget], cpu_too: bool = False) -> None:
         self.demands = demands
+        self.steps = 0
+        self.dead_ends: set[tuple[int, int, tuple[float, ...]]] = set()
         self.budgets = list(budgets)
         graphic = [index for index, budget in enumerate(self.budgets) if budget.kind != "cpu"]
         processors = [index for index, budget in enumerate(self.budgets) if budget.kind == "cpu"]
@@ -215,9 +221,13 @@ class Host:
         return room.less(sizes, 0.0)
 
     def choices(self, room: _Room, split: bool) -> Iterator[tuple[int, ...]]:
-        """Accelerators for one model: the emptiest first; a split last."""
+        """Accelerators for one model: the emptiest first, alike ones once; a split last."""
+        seen = set()
         for index in sorted(self.wholes, key=lambda index: (-room.free_mib[index], index)):
-            yield (index,)
+            alike = (self.budgets[index].kind, self.budgets[index].backend, room.free_mib[index])
+            if alike not in seen:
+                seen.add(alike)
+                yield (index,)
         if split and len(self.splits) > 1:
             yield self.splits
 
@@ -225,6 +235,10 @@ class Host:
         """Every model whole on one accelerator, but at most ``splits`` of them shared by all; None where there is no way."""
         if not order:
             return []
+        state = (len(order), splits, (*room.free_mib, room.ram_mib))
+        self.steps += 1
+        if state in self.dead_ends or self.steps > MAX_STEPS:
+            return None
         demand = self.demands[order[0]]
         for indices in self.choices(room, splits > 0):
             load = demand.load(self.pools(indices, room))
@@ -233,6 +247,7 @@ class Host:
                 rest = self.search(order[1:], left, splits - (len(indices) > 1))
                 if rest is not None:
                     return [Placed(order[0], load), *rest]
+        self.dead_ends.add(state)
         return None
 
     def spilled(self, name: str, room: _Room) -> Placed:
@@ -250,7 +265,7 @@ class Host:
         """As many layers of a model on these accelerators as there is room for; the others are on the CPU."""
         demand, pools = self.demands[name], self.pools(indices, room)
         whole = demand.load(pools)
-        missing = -min(room.free_mib[index] - size for index, (_name, size) in zip(indices, whole.accelerator_mib))
+        missing = sum(max(size - room.free_mib[index], 0.0) for index, (_name, size) in zip(indices, whole.accelerator_mib))
         layers = demand.layers()
         if missing <= ROUNDING_MIB:
             return Placed(name, whole)

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Mapping, Sequence, Tuple
 from .architectures import NEXTN_LOADED
 from .tensor_types import tensor_bytes, tensor_type_name
 
-TokenTensor = Tuple[str, Sequence[int], int]
+NamedTensor = Tuple[str, Sequence[int], int]
 
 # Tensors of the input layer: always on the host. The embeddings of layers belong to it too.
 INPUT_TENSORS = frozenset({"token_embd", "position_embd", "token_types"})
@@ -114,7 +114,7 @@ def _place(name: str, stem: str) -> str:
 
 
 def summarise(
-    tensors: Iterable[TokenTensor], block_count: int, nextn_layers: int = 0, nextn_loaded: str = NEXTN_LOADED
+    tensors: Iterable[NamedTensor], block_count: int, nextn_layers: int = 0, nextn_loaded: str = NEXTN_LOADED
 ) -> TensorSummary:
     """The sums of a header's tensor list: ``(name, shape innermost first, type id)`` each.
 

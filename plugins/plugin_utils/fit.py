@@ -8,7 +8,7 @@ from typing import Any
 
 from ..module_utils.declared_shape import metadata_of
 from ..module_utils.gguf import GgufError, read_header
-from ..module_utils.memory import PARTS, ModelFiles, PoolParts
+from ..module_utils.memory import PARTS, ModelFiles, PoolParts, predict
 from ..module_utils.memory_settings import LLAMA_CPP, OLLAMA, Settings, SettingsError
 from ..module_utils.model_shape import MemoryShapeError, describe
 from ..module_utils.packing import Budget, DeclaredDemand, Demand, HostFit, Load, Placed, PredictedDemand, fit_host
@@ -85,12 +85,12 @@ def _files(model: Model) -> tuple[ModelFiles | None, str, str]:
     if isinstance(model.source, FileSource):
         try:
             header = read_header(model.source.path)
-            shape = describe(header["metadata"])
+            shape = describe(header.metadata, header.tensors)
         except (GgufError, MemoryShapeError):
             if model.declared is None:
                 raise
         else:
-            return ModelFiles(shape, header["file_bytes"]), "header", model.source.path
+            return ModelFiles(shape, header.known_bytes()), "header", model.source.path
     declared = model.declared
     if declared is None:
         raise MemoryShapeError("no header can be read at planning time and nothing is declared")
@@ -126,11 +126,10 @@ def settings_of(model: Model, host: Host) -> Settings:
 
 def _settings_problem(name: str, demand: PredictedDemand) -> Problem | None:
     try:
-        demand.load(())
+        predict(demand.model, demand.settings)
     except SettingsError as error:
-        return Problem(
-            ("llm_models", name), f"settings that cannot be loaded ({error})", "settings the engine takes", "Mend them."
-        )
+        got = f"settings that cannot be loaded ({error})"
+        return Problem(("llm_models", name), got, "settings that the engine takes", "Mend them.")
     return None
 
 
@@ -216,6 +215,8 @@ def _sum_of(fit: HostFit) -> str:
 def _budget_of(fit: HostFit, pools: Sequence[Budget]) -> str:
     graphic = [pool for pool in pools if pool.kind != "cpu"] or list(pools)
     sources = " + ".join(f"{pool.name} {_gib(pool.budget_mib)}" for pool in graphic)
+    if sum(_needed_mib(item) for item in fit.placed) <= sum(pool.budget_mib for pool in graphic):
+        return f"models that can be packed on {sources}, each whole on one of them or split over all"
     return f"at most {_gib(sum(pool.budget_mib for pool in graphic))} ({sources})"
 
 
