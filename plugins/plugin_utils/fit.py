@@ -100,25 +100,29 @@ def _files(model: Model) -> tuple[ModelFiles | None, str, str]:
     return ModelFiles(shape, declared.file_bytes), "declared header", declared.source
 
 
+def cache_ram_mib(host: Host) -> int | None:
+    """The limit of each model's prompt cache; a llama.cpp server of ours keeps none unless it is asked to."""
+    return 0 if host.cache_ram_mib is None and host.engine == "llama_cpp" else host.cache_ram_mib
+
+
 def settings_of(model: Model, host: Host) -> Settings:
     """The settings with which the engine of a host loads a model.
 
-    A llama.cpp server of ours takes an input for embeddings in one batch and keeps no prompt cache (roles/llama_cpp).
+    A llama.cpp server of ours takes an input for embeddings in one batch (roles/llama_cpp).
     """
     own = host.engine == "llama_cpp"
     embedding = model.mode == "embedding"
     batch = model.batch_tokens or (model.context_tokens if own and embedding else None)
-    cache_ram_mib = host.cache_ram_mib if host.cache_ram_mib is not None or not own else 0
     return Settings(
         context_tokens=model.context_tokens,
         parallel=model.parallel,
         batch_tokens=batch,
         ubatch_tokens=batch,
-        flash_attention=host.flash_attention,
+        flash_attention="auto" if own else host.flash_attention,
         kv_type_k=model.kv_type,
         kv_type_v=model.kv_type,
         embedding=embedding,
-        cache_ram_mib=cache_ram_mib,
+        cache_ram_mib=cache_ram_mib(host),
         engine=OLLAMA if host.engine == "ollama" else LLAMA_CPP,
         engine_version=host.engine_version,
     )
@@ -223,15 +227,16 @@ def _budget_of(fit: HostFit, pools: Sequence[Budget]) -> str:
 def _what_spills(fit: HostFit) -> str:
     spills = [item for item in fit.placed if item.spilled_mib > 0]
     missing = sum(item.spilled_mib for item in spills)
-    told = " and ".join(
-        f"{_gib(item.spilled_mib)} of {item.model}"
-        + (f" ({item.spilled_layers} of its {item.load.prediction.layer_count} layers)" if item.load.prediction else "")
-        for item in spills
-    )
+    told = " and ".join(f"{_gib(item.spilled_mib)} of {item.model}" + _layers_told(item) for item in spills)
     return (
         f"It is overcommitted by {_gib(missing)}: {told} would spill to the CPU. In llm_assignments, move a model to another "
         "host, take a smaller one, or shorten its context_tokens."
     )
+
+
+def _layers_told(item: Placed) -> str:
+    found = item.load.prediction
+    return f" ({item.spilled_layers} of its {found.layer_count} layers)" if found and item.spilled_layers else ""
 
 
 def _gib(mib: float | None) -> str:

@@ -78,9 +78,10 @@ class Host(Strict):
     accelerators: list[Accelerator] = Field(default_factory=list, description="the memory pools of this host")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free on each accelerator; default: the policy's")
     engine_version: Text | None = Field(None, description="version of the engine, such as 0.33.0; default: the newest known")
-    flash_attention: Literal["on", "off", "auto"] = Field("auto", description="OLLAMA_FLASH_ATTENTION, --flash-attn")
+    flash_attention: Literal["on", "off", "auto"] = Field("auto", description="ollama: OLLAMA_FLASH_ATTENTION as it is set")
     cache_ram_mib: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="limit of each model's prompt cache in host memory (LLAMA_ARG_CACHE_RAM); default: the engine's"
+        None,
+        description="MiB of host memory for each model's prompt cache (LLAMA_ARG_CACHE_RAM); default: ollama 8192, llama_cpp 0",
     )
 
     @model_validator(mode="after")

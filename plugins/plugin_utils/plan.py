@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils.packing import Budget, HostFit, Placed
-from .fit import Wanted, budget_problems, budgets, fit_parts, overcommitment, place, size_of
+from .fit import Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, overcommitment, place, size_of
 from .fleet import ExternalSource, Fleet, Host, OllamaSource
 from .problems import IntentError, Problem
 from .references import resident_models
@@ -83,6 +83,7 @@ def _host(fleet: Fleet, name: str, problems: list[Problem]) -> dict[str, Any]:
         "total_mib": _rounded(needed),
         "free_mib": None if needed is None or budget is None else _rounded(budget - needed),
         "host_memory": _host_memory(fit),
+        "cache_ram_mib": cache_ram_mib(host),
         "admission": _admission(host),
     }
 

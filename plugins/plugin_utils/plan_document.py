@@ -106,6 +106,7 @@ class PlanHost(Strict):
     total_mib: float | None
     free_mib: float | None
     host_memory: PlanHostMemory
+    cache_ram_mib: int | None = Field(description="limit of each model's prompt cache; null: the engine's own")
     admission: PlanAdmission
 
 
