@@ -23,6 +23,16 @@ CACHE_RAM_MIB = 8192
 OLLAMA_BATCHES = ((32768, 2048), (4096, 1024), (0, 512))
 # llm/llama_server.go, DefaultEmbeddingNumBatchForContext: at most the context.
 OLLAMA_EMBEDDING_BATCH_TOKENS = 2048
+# Before it ran llama-server: api/types.go of v0.24.0.
+OLD_OLLAMA_BATCH_TOKENS = 512
+# server/sched.go of v0.24.0 and v0.33.0: these serve one sequence at a time, whatever was asked; so do models for embeddings.
+ONE_SEQUENCE = frozenset(
+    """
+    mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe nemotron_h_omni
+    """.split()  # noqa: SIM905
+)
+# The first version that runs llama-server for every GGUF model (commit 9db4bdbad).
+FIRST_LLAMA_SERVER = (0, 30)
 
 # src/llama-context.cpp of llama.cpp b10488: cells are allocated in groups of this size.
 CELL_PADDING = 256
@@ -84,7 +94,9 @@ def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
     ollama = settings.engine == OLLAMA
     total = settings.context_tokens * settings.parallel
     batch = settings.batch_tokens
-    if batch is None and ollama and settings.embedding:
+    if batch is None and is_before_llama_server(settings):
+        batch = min(OLD_OLLAMA_BATCH_TOKENS, settings.context_tokens)
+    elif batch is None and ollama and settings.embedding:
         batch = min(OLLAMA_EMBEDDING_BATCH_TOKENS, settings.context_tokens)
     elif batch is None:
         batch = automatic_batch_tokens(total) if ollama else BATCH_TOKENS
@@ -94,6 +106,8 @@ def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
     on_cpu = all(pool.kind == "cpu" for pool in accelerators) or settings.gpu_layers == 0
     mmap = settings.mmap if settings.mmap is not None else not (ollama and on_cpu)
     cache_ram_mib = CACHE_RAM_MIB if settings.cache_ram_mib is None else settings.cache_ram_mib
+    if is_before_llama_server(settings):
+        cache_ram_mib = 0
     version = settings.engine_version or (OLLAMA_VERSION if ollama else LLAMA_CPP_VERSION)
     return replace(
         settings,
@@ -103,6 +117,18 @@ def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
         cache_ram_mib=cache_ram_mib,
         engine_version=version,
     )
+
+
+def version_of(text: str | None) -> tuple[int, ...] | None:
+    """``0.24.0`` or ``v0.24.0-rc1`` as numbers; None for what is no version."""
+    numbers = (text or "").lstrip("v").split("-")[0].split(".")
+    return tuple(int(part) for part in numbers) if all(part.isdigit() for part in numbers) else None
+
+
+def is_before_llama_server(settings: Settings) -> bool:
+    """Whether these settings mean an Ollama that did not run llama-server yet."""
+    version = version_of(settings.engine_version) if settings.engine == OLLAMA else None
+    return version is not None and version < FIRST_LLAMA_SERVER
 
 
 def automatic_batch_tokens(total_context_tokens: int) -> int:
@@ -133,10 +159,13 @@ def _check(settings: Settings) -> None:
 def for_model(settings: Settings, shape: ModelShape) -> Settings:
     """The settings as llama.cpp changes them for a model (llama_init_from_model of src/llama-context.cpp, b10488).
 
-    Ollama clips the context to the one the model was trained with. Raises SettingsError for what would be refused.
+    Ollama clips the context to the one the model was trained with, and gives some models one sequence. Raises SettingsError
+    for what would be refused.
     """
-    if settings.engine == OLLAMA and shape.context_length:
-        settings = replace(settings, context_tokens=min(settings.context_tokens, shape.context_length))
+    if settings.engine == OLLAMA:
+        context = min(settings.context_tokens, shape.context_length or settings.context_tokens)
+        alone = settings.embedding or shape.fact("general.architecture.written") in ONE_SEQUENCE
+        settings = replace(settings, context_tokens=context, parallel=1 if alone else settings.parallel)
     if shape.architecture == "grok":
         settings = replace(settings, flash_attention="off")
     _check(settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Sequence
 
-from .memory_settings import Pool, Settings
+from .memory_settings import Pool, Settings, is_before_llama_server
 from .model_shape import ModelShape
 from .tensor_summary import TensorSummary
 
@@ -115,6 +115,7 @@ def _second_embedding(
     if not shape.tied_output or not shape.rules.has_output:
         return 0
     if placement.output == HOST:
-        return 0 if settings.mmap or not shape.rules.output_before_embedding else tensors.token_embedding_bytes
+        twice = shape.rules.output_before_embedding and not (settings.mmap or is_before_llama_server(settings))
+        return tensors.token_embedding_bytes if twice else 0
     unified = accelerators[placement.output].kind == "unified"
     return 0 if unified and settings.mmap else tensors.token_embedding_bytes

@@ -26,10 +26,12 @@ def normalised(metadata: Mapping[str, Any], tensor_names: Collection[str] = ()) 
     """The metadata as llama.cpp spells it: architecture, key prefix, and the keys that Ollama stores otherwise.
 
     Returns a new dictionary whose architecture keys have lost their prefix; ``general.*`` and ``tokenizer.*`` stay as they are.
+    ``general.architecture.written`` is the architecture as the file spells it.
     """
     said = metadata.get("general.architecture")
     architecture = str(said) if isinstance(said, str) else ""
     facts = _without_prefix(metadata, architecture)
+    facts["general.architecture.written"] = architecture
     facts["general.architecture"] = _translated(architecture, facts, tensor_names)
     change = CHANGES.get(architecture)
     if change:

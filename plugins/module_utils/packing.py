@@ -177,7 +177,7 @@ ROUNDING_MIB = 1e-6
 
 
 # A search that took more steps would be no handful of models; it ends as if there were no way.
-MAX_STEPS = 50_000
+MAX_STEPS = 5_000
 
 
 class Host:
@@ -221,9 +221,9 @@ class Host:
         return room.less(sizes, 0.0)
 
     def choices(self, room: _Room, split: bool) -> Iterator[tuple[int, ...]]:
-        """Accelerators for one model: the emptiest first, alike ones once; a split last."""
+        """Accelerators for one model: the emptiest first, alike ones once, a CPU behind them; a split last."""
         seen = set()
-        for index in sorted(self.wholes, key=lambda index: (-room.free_mib[index], index)):
+        for index in sorted(self.wholes, key=lambda index: (self.budgets[index].kind == "cpu", -room.free_mib[index], index)):
             alike = (self.budgets[index].kind, self.budgets[index].backend, room.free_mib[index])
             if alike not in seen:
                 seen.add(alike)
@@ -290,7 +290,10 @@ def fit_host(demands: Mapping[str, Demand], budgets: Sequence[Budget], cpu_too: 
     start = host.room()
     alone = {name: demand.load(host.pools(host.wholes[:1], start)).total_mib for name, demand in demands.items()}
     order = sorted(demands, key=lambda name: (-alone[name], name))
-    for splits in range(len(order) + 1 if len(host.splits) > 1 else 1):
+    room_mib = sum(max(start.free_mib[index], 0.0) for index in host.wholes)
+    alike = len({budgets[index].kind for index in host.wholes}) == 1
+    hopeless = alike and sum(alone.values()) > room_mib + ROUNDING_MIB
+    for splits in () if hopeless else range(len(order) + 1 if len(host.splits) > 1 else 1):
         found = host.search(order, start, splits)
         if found is not None:
             return _host_fit(host, found)

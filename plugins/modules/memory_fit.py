@@ -26,7 +26,6 @@ options:
         of this module from O(context_tokens) to O(mmap); what it does not say is taken from the module's own options.
     type: list
     elements: dict
-    default: []
   metadata:
     description: The metadata of a model, keys as in a GGUF header, instead of O(model).
     type: dict
@@ -281,7 +280,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **MODEL_OPTIONS,
-            "models": {"type": "list", "elements": "dict", "default": []},
+            "models": {"type": "list", "elements": "dict"},
             "cache_ram_mib": {"type": "int"},
             "engine": {"type": "str", "choices": ["llama_cpp", "ollama"], "default": "ollama"},
             "engine_version": {"type": "str"},
