@@ -83,8 +83,9 @@ vocabulary:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.declared_shape import difference_of_shapes, shape_of
 from ..module_utils.gguf import GgufError, Header, length_of, read_header
-from ..module_utils.memory import MemoryShapeError, difference_of_shapes, shape_of
+from ..module_utils.model_shape import MemoryShapeError
 
 
 def facts(header: Header) -> dict[str, object]:

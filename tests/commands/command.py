@@ -1,4 +1,4 @@
-"""Runs ansible-playbook as a user does, in a folder of the test, and keeps what it printed."""
+"""Runs ansible-playbook and ansible as a user does, and keeps what they printed."""
 
 from __future__ import annotations
 
@@ -23,4 +23,12 @@ def playbook(*words: str, cwd: Path) -> Result:
     done = subprocess.run(
         ["ansible-playbook", *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+    return Result(done.returncode, done.stdout + done.stderr)
+
+
+def ansible(module: str, arguments: str, env: dict[str, str] | None = None) -> Result:
+    """``ansible localhost -m MODULE -a ARGUMENTS`` with the clone's configuration."""
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **(env or {})}
+    command = ["ansible", "localhost", "-m", module, "-a", arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     return Result(done.returncode, done.stdout + done.stderr)

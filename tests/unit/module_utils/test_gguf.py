@@ -9,7 +9,6 @@ import struct
 import pytest
 
 from plugins.module_utils.gguf import GgufError, LongArray, length_of, parse, read_header
-from plugins.module_utils.memory import MemoryShapeError, difference_of_shapes, kv_cache_mib, model_parts, shape_of
 from tests.gguf_files import Raw, Typed, complete, header, tensor_info, text, write_gguf, write_split
 
 METADATA = {
@@ -239,64 +238,3 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path, change, words):
     change(write_split(tmp_path, "model", {}, [[("a", (1,), "f32")], [("b", (1,), "f32")]]))
     with pytest.raises(GgufError, match=words):
         read_header(str(min(tmp_path.iterdir())))
-
-
-def test_the_shape_decides_the_kv_cache(tmp_path):
-    write_gguf(tmp_path / "model.gguf", METADATA)
-    shape = shape_of(read_header(str(tmp_path / "model.gguf")).metadata)
-    assert shape["head_count_kv"] == [2, 1]
-    # (2 + 1) heads x (16 + 16) x 1,024 tokens x 2 sequences x 2 bytes
-    assert kv_cache_mib(shape, 1024, 2, "f16") == 3 * 32 * 1024 * 2 * 2 / 2**20
-
-
-@pytest.mark.parametrize(
-    ("metadata", "words"),
-    [
-        ({}, "general.architecture"),
-        ({"general.architecture": "llama"}, "block_count, embedding_length, head_count"),
-        ({"general.architecture": "llama", "llama.block_count": "two"}, "block_count 'two', expected numbers"),
-        ({"general.architecture": "llama", "llama.attention.head_count_kv": LongArray(9999, "u32")}, "head_count_kv LongArray"),
-    ],
-)
-def test_a_header_without_the_shape_is_refused(metadata, words):
-    with pytest.raises(MemoryShapeError, match=words):
-        shape_of(metadata)
-
-
-SHAPE = {"architecture": "llama", "block_count": 32, "embedding_length": 4096, "head_count": 32, "head_count_kv": 8}
-
-
-@pytest.mark.parametrize(
-    ("changes", "context_tokens", "parallel", "kv_type", "expected_mib"),
-    [
-        ({}, 32768, 1, "f16", 4096.0),  # llama 3.1 8B at 32k: 4,096 MiB
-        ({}, 32768, 4, "f16", 16384.0),
-        ({}, 32768, 1, "q8_0", 2176.0),
-        ({"key_length": 256, "value_length": 256}, 1024, 1, "f16", 256.0),
-        ({"head_count_kv": None}, 1024, 1, "f16", 512.0),
-        ({"architecture": "bert"}, 512, 1, "f16", 0.0),
-    ],
-)
-def test_kv_cache(changes, context_tokens, parallel, kv_type, expected_mib):
-    assert kv_cache_mib({**SHAPE, **changes}, context_tokens, parallel, kv_type) == expected_mib
-
-
-@pytest.mark.parametrize(("kind", "overhead_mib"), [("gpu", 500.0), ("unified", 512.0), ("cpu", 128.0)])
-def test_the_parts_add_up(kind, overhead_mib):
-    parts = model_parts(2**30, SHAPE, 32768, 1, "f16", kind)
-    assert parts["overhead_mib"] == overhead_mib
-    assert parts["total_mib"] == 1024 + 4096 + overhead_mib
-
-
-@pytest.mark.parametrize(
-    ("declared", "found", "expected"),
-    [
-        ({}, SHAPE, {}),
-        (SHAPE, SHAPE, {}),
-        ({"key_length": None}, {"key_length": 64}, {}),
-        ({"block_count": 30}, SHAPE, {"block_count": {"declared": 30, "found": 32}}),
-        ({"rope": 1}, SHAPE, {"rope": {"declared": 1, "found": None}}),
-    ],
-)
-def test_declared_and_found_shapes_are_compared(declared, found, expected):
-    assert difference_of_shapes(declared, found) == expected
