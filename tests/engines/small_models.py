@@ -1,0 +1,536 @@
+"""Small models of many architectures, real in everything that decides memory: layers, heads, windows, experts, states.
+
+Names of keys and tensors: llama.cpp b10488, src/llama-arch.cpp; which tensors an architecture needs: its file in src/models.
+Each mechanism of memory occurs at least once; the shapes are small, not the mechanisms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tests.engines.gguf_file import Tensor, Value, write
+
+VOCABULARY = 4096
+TRAINED_TOKENS = 131072
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """A model: its name here, llama.cpp's name of its architecture, what it stands for, its header and its tensors."""
+
+    name: str
+    architecture: str
+    stands_for: str
+    metadata: dict[str, Value]
+    tensors: list[Tensor] = field(repr=False)
+
+    def write(self, folder: Path) -> Path:
+        path = folder / f"{self.name}.gguf"
+        if not path.is_file():
+            write(path, self.metadata, self.tensors, self.name)
+        return path
+
+
+def bytes_as_text() -> list[str]:
+    """GPT-2's 256 letters for the 256 bytes: printable ones stand for themselves, the others follow from 256 on."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+def byte_pair_tokens() -> dict[str, Value]:
+    letters = bytes_as_text()
+    merged = ["he", "in", "th", "er"]
+    tokens = ["<|endoftext|>", *letters, *merged]
+    tokens += [f"<|unused_{number}|>" for number in range(VOCABULARY - len(tokens))]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [CONTROL, *[NORMAL] * 260, *[CONTROL] * (VOCABULARY - 261)],
+        "tokenizer.ggml.merges": [f"{pair[0]} {pair[1]}" for pair in merged],
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 0,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.add_bos_token": False,
+    }
+
+
+def sentence_piece_tokens() -> dict[str, Value]:
+    # The last of them is a token that llama.cpp expects of a phi3.
+    tokens = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *[f"<0x{byte:02X}>" for byte in range(256)],
+        "<|endoftext|>",
+        "▁",
+        "▁the",
+        "he",
+        "in",
+        "t",
+        "h",
+        "e",
+        "i",
+        "n",
+    ]
+    named = len(tokens)
+    tokens += [f"▁unused{number}" for number in range(VOCABULARY - named)]
+    kinds = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, CONTROL, *[NORMAL] * (VOCABULARY - 260)]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [-float(number) for number in range(VOCABULARY)],
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.padding_token_id": 0,
+    }
+
+
+def word_piece_tokens() -> dict[str, Value]:
+    special = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
+    words = iter(f"▁word{number}" for number in range(VOCABULARY))
+    tokens = [special.get(number) or next(words) for number in range(VOCABULARY)]
+    return {
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [CONTROL if number in special else NORMAL for number in range(VOCABULARY)],
+        "tokenizer.ggml.token_type_count": 2,
+        "tokenizer.ggml.bos_token_id": 101,
+        "tokenizer.ggml.unknown_token_id": 100,
+        "tokenizer.ggml.eos_token_id": 102,
+        "tokenizer.ggml.seperator_token_id": 102,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.cls_token_id": 101,
+        "tokenizer.ggml.mask_token_id": 103,
+    }
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What most architectures have in common; `head` is the length of a head, of K and of V."""
+
+    layers: int = 6
+    width: int = 512
+    heads: int = 8
+    kv_heads: int = 2
+    head: int = 64
+    feed_forward: int = 1024
+    kind: str = "F16"
+
+    def keys(self, architecture: str, **more: Value) -> dict[str, Value]:
+        common: dict[str, Value] = {
+            "block_count": self.layers,
+            "context_length": TRAINED_TOKENS,
+            "embedding_length": self.width,
+            "feed_forward_length": self.feed_forward,
+            "attention.head_count": self.heads,
+            "attention.head_count_kv": self.kv_heads,
+            "attention.layer_norm_rms_epsilon": 1e-6,
+            "rope.freq_base": 10000.0,
+        }
+        return {f"{architecture}.{key}": value for key, value in {**common, **more}.items()}
+
+    def lengths(self) -> dict[str, Value]:
+        return {"attention.key_length": self.head, "attention.value_length": self.head}
+
+
+def norm(name: str, length: int) -> Tensor:
+    return Tensor(name, (length,), "F32", 1.0)
+
+
+def zero(name: str, *shape: int) -> Tensor:
+    return Tensor(name, shape, "F32", 0.0)
+
+
+def ends(shape: Shape, tied: bool) -> Iterator[Tensor]:
+    """Token embedding, output norm and, where it is not tied to the embedding, the output."""
+    yield Tensor("token_embd.weight", (shape.width, VOCABULARY))
+    yield norm("output_norm.weight", shape.width)
+    if not tied:
+        yield Tensor("output.weight", (shape.width, VOCABULARY))
+
+
+def attention(shape: Shape, block: str, *, head_norms: bool = False) -> Iterator[Tensor]:
+    queries, keys = shape.heads * shape.head, shape.kv_heads * shape.head
+    yield norm(f"{block}attn_norm.weight", shape.width)
+    yield Tensor(f"{block}attn_q.weight", (shape.width, queries), shape.kind)
+    yield Tensor(f"{block}attn_k.weight", (shape.width, keys), shape.kind)
+    yield Tensor(f"{block}attn_v.weight", (shape.width, keys), shape.kind)
+    yield Tensor(f"{block}attn_output.weight", (queries, shape.width), shape.kind)
+    if head_norms:
+        yield norm(f"{block}attn_q_norm.weight", shape.head)
+        yield norm(f"{block}attn_k_norm.weight", shape.head)
+
+
+def gated(shape: Shape, block: str, *, named: str = "ffn_norm") -> Iterator[Tensor]:
+    """The feed-forward part of a dense layer, with the norm before it."""
+    yield norm(f"{block}{named}.weight", shape.width)
+    yield Tensor(f"{block}ffn_gate.weight", (shape.width, shape.feed_forward), shape.kind)
+    yield Tensor(f"{block}ffn_up.weight", (shape.width, shape.feed_forward), shape.kind)
+    yield Tensor(f"{block}ffn_down.weight", (shape.feed_forward, shape.width), shape.kind)
+
+
+def experts(shape: Shape, block: str, count: int, length: int, kind: str = "F16") -> Iterator[Tensor]:
+    yield Tensor(f"{block}ffn_gate_inp.weight", (shape.width, count), "F32")
+    yield Tensor(f"{block}ffn_gate_exps.weight", (shape.width, length, count), kind)
+    yield Tensor(f"{block}ffn_up_exps.weight", (shape.width, length, count), kind)
+    yield Tensor(f"{block}ffn_down_exps.weight", (length, shape.width, count), kind)
+
+
+def blocks(shape: Shape) -> list[str]:
+    return [f"blk.{layer}." for layer in range(shape.layers)]
+
+
+def model(
+    name: str, architecture: str, stands_for: str, keys: dict[str, Value], tokens: dict[str, Value], tensors: Iterator[Tensor]
+) -> SmallModel:
+    head: dict[str, Value] = {
+        "general.architecture": architecture,
+        "general.name": name,
+        "general.type": "model",
+        # Mostly F16, in ggml's own table of file types.
+        "general.file_type": 1,
+        "general.quantization_version": 2,
+        f"{architecture}.vocab_size": VOCABULARY,
+    }
+    return SmallModel(name, architecture, stands_for, {**head, **keys, **tokens}, list(tensors))
+
+
+def llama(name: str = "llama") -> SmallModel:
+    shape = Shape(kind="Q4_0")
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for block in blocks(shape):
+            yield from attention(shape, block)
+            yield from gated(shape, block)
+
+    keys = shape.keys("llama", **{"rope.dimension_count": shape.head})
+    return model(name, "llama", "grouped heads, weights that the CPU repacks", keys, sentence_piece_tokens(), tensors())
+
+
+def qwen2() -> SmallModel:
+    shape = Shape(kind="Q8_0")
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=True)
+        for block in blocks(shape):
+            yield from attention(shape, block)
+            yield from gated(shape, block)
+            yield zero(f"{block}attn_q.bias", shape.heads * shape.head)
+            yield zero(f"{block}attn_k.bias", shape.kv_heads * shape.head)
+            yield zero(f"{block}attn_v.bias", shape.kv_heads * shape.head)
+
+    return model("qwen2", "qwen2", "tied output, biases", shape.keys("qwen2"), byte_pair_tokens(), tensors())
+
+
+def qwen3() -> SmallModel:
+    shape = Shape(heads=8, kv_heads=4, head=128)
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=True)
+        for block in blocks(shape):
+            yield from attention(shape, block, head_norms=True)
+            yield from gated(shape, block)
+
+    return model(
+        "qwen3", "qwen3", "heads longer than width / heads", shape.keys("qwen3", **shape.lengths()), byte_pair_tokens(), tensors()
+    )
+
+
+def qwen3moe() -> SmallModel:
+    shape, count, length = Shape(layers=4, head=128), 16, 128
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for block in blocks(shape):
+            yield from attention(shape, block, head_norms=True)
+            yield norm(f"{block}ffn_norm.weight", shape.width)
+            yield from experts(shape, block, count, length)
+
+    more: dict[str, Value] = {"expert_count": count, "expert_used_count": 4, "expert_feed_forward_length": length}
+    keys = shape.keys("qwen3moe", **shape.lengths(), **more)
+    return model("qwen3moe", "qwen3moe", "experts", keys, byte_pair_tokens(), tensors())
+
+
+def gemma3() -> SmallModel:
+    shape = Shape(layers=12, width=384, heads=4, kv_heads=1, head=256)
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=True)
+        for block in blocks(shape):
+            yield from attention(shape, block, head_norms=True)
+            yield from gated(shape, block)
+            yield norm(f"{block}post_attention_norm.weight", shape.width)
+            yield norm(f"{block}post_ffw_norm.weight", shape.width)
+
+    keys = shape.keys("gemma3", **shape.lengths(), **{"attention.sliding_window": 512})
+    return model("gemma3", "gemma3", "sliding window on five layers of six", keys, sentence_piece_tokens(), tensors())
+
+
+def phi3() -> SmallModel:
+    shape = Shape(kv_heads=8)
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for block in blocks(shape):
+            yield norm(f"{block}attn_norm.weight", shape.width)
+            yield Tensor(f"{block}attn_qkv.weight", (shape.width, (shape.heads + 2 * shape.kv_heads) * shape.head))
+            yield Tensor(f"{block}attn_output.weight", (shape.heads * shape.head, shape.width))
+            yield norm(f"{block}ffn_norm.weight", shape.width)
+            yield Tensor(f"{block}ffn_up.weight", (shape.width, 2 * shape.feed_forward))
+            yield Tensor(f"{block}ffn_down.weight", (shape.feed_forward, shape.width))
+
+    more: dict[str, Value] = {"rope.dimension_count": shape.head, "attention.sliding_window": 2047}
+    return model(
+        "phi3", "phi3", "a window in the header that is not used", shape.keys("phi3", **more), sentence_piece_tokens(), tensors()
+    )
+
+
+def gpt_oss() -> SmallModel:
+    shape, count = Shape(layers=4, heads=16, kv_heads=4, feed_forward=256), 8
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for block in blocks(shape):
+            yield from attention(shape, block)
+            yield norm(f"{block}post_attention_norm.weight", shape.width)
+            yield from experts(shape, block, count, shape.feed_forward, "MXFP4")
+            yield zero(f"{block}attn_sinks.weight", shape.heads)
+            yield zero(f"{block}attn_q.bias", shape.heads * shape.head)
+            yield zero(f"{block}attn_k.bias", shape.kv_heads * shape.head)
+            yield zero(f"{block}attn_v.bias", shape.kv_heads * shape.head)
+            yield zero(f"{block}attn_output.bias", shape.width)
+            yield zero(f"{block}ffn_gate_inp.bias", count)
+            yield zero(f"{block}ffn_gate_exps.bias", shape.feed_forward, count)
+            yield zero(f"{block}ffn_up_exps.bias", shape.feed_forward, count)
+            yield zero(f"{block}ffn_down_exps.bias", shape.width, count)
+
+    more: dict[str, Value] = {
+        "attention.sliding_window": 128,
+        "expert_count": count,
+        "expert_used_count": 4,
+        "expert_feed_forward_length": shape.feed_forward,
+    }
+    keys = shape.keys("gpt-oss", **shape.lengths(), **more)
+    return model("gpt-oss", "gpt-oss", "sliding window on every other layer, sinks, experts", keys, byte_pair_tokens(), tensors())
+
+
+def deepseek2() -> SmallModel:
+    shape, count, length, rank, rope, nope = Shape(layers=5, heads=8, kv_heads=1), 8, 128, 256, 32, 64
+    query_rank = 192
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for layer, block in enumerate(blocks(shape)):
+            yield norm(f"{block}attn_norm.weight", shape.width)
+            yield Tensor(f"{block}attn_q_a.weight", (shape.width, query_rank))
+            yield norm(f"{block}attn_q_a_norm.weight", query_rank)
+            yield Tensor(f"{block}attn_q_b.weight", (query_rank, shape.heads * (nope + rope)))
+            yield Tensor(f"{block}attn_kv_a_mqa.weight", (shape.width, rank + rope))
+            yield norm(f"{block}attn_kv_a_norm.weight", rank)
+            yield Tensor(f"{block}attn_k_b.weight", (nope, rank, shape.heads))
+            yield Tensor(f"{block}attn_v_b.weight", (rank, shape.head, shape.heads))
+            yield Tensor(f"{block}attn_output.weight", (shape.heads * shape.head, shape.width))
+            if layer == 0:
+                yield from gated(shape, block)
+                continue
+            yield norm(f"{block}ffn_norm.weight", shape.width)
+            yield from experts(shape, block, count, length)
+            yield Tensor(f"{block}ffn_gate_shexp.weight", (shape.width, length))
+            yield Tensor(f"{block}ffn_up_shexp.weight", (shape.width, length))
+            yield Tensor(f"{block}ffn_down_shexp.weight", (length, shape.width))
+
+    more: dict[str, Value] = {
+        "attention.key_length": rank + rope,
+        "attention.value_length": rank,
+        "attention.key_length_mla": nope + rope,
+        "attention.value_length_mla": shape.head,
+        "attention.kv_lora_rank": rank,
+        "attention.q_lora_rank": query_rank,
+        "rope.dimension_count": rope,
+        "leading_dense_block_count": 1,
+        "expert_count": count,
+        "expert_used_count": 2,
+        "expert_shared_count": 1,
+        "expert_feed_forward_length": length,
+        "expert_weights_scale": 1.0,
+    }
+    return model("deepseek2", "deepseek2", "compressed K and V", shape.keys("deepseek2", **more), byte_pair_tokens(), tensors())
+
+
+def qwen35() -> SmallModel:
+    shape, state, groups, ranks, kernel = Shape(layers=8, heads=4, kv_heads=2, head=128), 128, 4, 8, 4
+    keys_length, values_length = state * groups, state * ranks
+
+    def delta(block: str) -> Iterator[Tensor]:
+        yield norm(f"{block}attn_norm.weight", shape.width)
+        yield Tensor(f"{block}attn_qkv.weight", (shape.width, 2 * keys_length + values_length))
+        yield Tensor(f"{block}attn_gate.weight", (shape.width, values_length))
+        yield Tensor(f"{block}ssm_conv1d.weight", (kernel, 2 * keys_length + values_length), "F32")
+        yield zero(f"{block}ssm_dt.bias", ranks)
+        yield Tensor(f"{block}ssm_a", (ranks,), "F32", -1.0)
+        yield Tensor(f"{block}ssm_beta.weight", (shape.width, ranks))
+        yield Tensor(f"{block}ssm_alpha.weight", (shape.width, ranks))
+        yield norm(f"{block}ssm_norm.weight", state)
+        yield Tensor(f"{block}ssm_out.weight", (values_length, shape.width))
+
+    def full(block: str) -> Iterator[Tensor]:
+        wide = Shape(layers=1, heads=2 * shape.heads, kv_heads=shape.kv_heads, head=shape.head)
+        for tensor in attention(wide, block, head_norms=True):
+            yield tensor if "attn_output" not in tensor.name else Tensor(tensor.name, (shape.heads * shape.head, shape.width))
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for layer, block in enumerate(blocks(shape)):
+            yield from full(block) if layer % 4 == 3 else delta(block)
+            yield from gated(shape, block, named="post_attention_norm")
+
+    more: dict[str, Value] = {
+        "ssm.conv_kernel": kernel,
+        "ssm.inner_size": values_length,
+        "ssm.state_size": state,
+        "ssm.time_step_rank": ranks,
+        "ssm.group_count": groups,
+        "full_attention_interval": 4,
+        "rope.dimension_count": 32,
+        "rope.dimension_sections": [11, 11, 10, 0],
+    }
+    keys = shape.keys("qwen35", **shape.lengths(), **more)
+    return model("qwen35", "qwen35", "gated delta state on three layers of four", keys, byte_pair_tokens(), tensors())
+
+
+def falcon_h1() -> SmallModel:
+    shape, state, groups, ranks, kernel = Shape(layers=4), 64, 1, 16, 4
+    inner = 1024
+    convolved = inner + 2 * groups * state
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for block in blocks(shape):
+            yield from attention(shape, block)
+            # Its norm stands in the file without the word that ends the names of all others.
+            yield from (
+                replace(tensor, name=tensor.name.replace("ffn_norm.weight", "ffn_norm")) for tensor in gated(shape, block)
+            )
+            yield Tensor(f"{block}ssm_in.weight", (shape.width, inner + convolved + ranks))
+            yield Tensor(f"{block}ssm_conv1d.weight", (kernel, convolved), "F32")
+            yield zero(f"{block}ssm_conv1d.bias", convolved)
+            yield zero(f"{block}ssm_dt.bias", ranks)
+            yield Tensor(f"{block}ssm_a", (1, ranks), "F32", -1.0)
+            yield Tensor(f"{block}ssm_d", (1, ranks), "F32", 1.0)
+            yield Tensor(f"{block}ssm_out.weight", (inner, shape.width))
+
+    more: dict[str, Value] = {
+        "ssm.conv_kernel": kernel,
+        "ssm.inner_size": inner,
+        "ssm.state_size": state,
+        "ssm.time_step_rank": ranks,
+        "ssm.group_count": groups,
+    }
+    keys = shape.keys("falcon-h1", **shape.lengths(), **more)
+    return model("falcon-h1", "falcon-h1", "cache and state on every layer", keys, byte_pair_tokens(), tensors())
+
+
+def mamba2() -> SmallModel:
+    shape, state, groups, ranks, kernel, inner = Shape(layers=6), 128, 1, 16, 4, 1024
+    convolved = inner + 2 * groups * state
+
+    def tensors() -> Iterator[Tensor]:
+        yield from ends(shape, tied=False)
+        for block in blocks(shape):
+            yield norm(f"{block}attn_norm.weight", shape.width)
+            yield Tensor(f"{block}ssm_in.weight", (shape.width, inner + convolved + ranks))
+            yield Tensor(f"{block}ssm_conv1d.weight", (kernel, convolved), "F32")
+            yield zero(f"{block}ssm_conv1d.bias", convolved)
+            yield zero(f"{block}ssm_dt.bias", ranks)
+            yield Tensor(f"{block}ssm_a", (1, ranks), "F32", -1.0)
+            yield Tensor(f"{block}ssm_d", (1, ranks), "F32", 1.0)
+            yield Tensor(f"{block}ssm_norm.weight", (inner // groups, groups), "F32", 1.0)
+            yield Tensor(f"{block}ssm_out.weight", (inner, shape.width))
+
+    keys: dict[str, Value] = {
+        "mamba2.block_count": shape.layers,
+        "mamba2.context_length": TRAINED_TOKENS,
+        "mamba2.embedding_length": shape.width,
+        "mamba2.feed_forward_length": 0,
+        "mamba2.attention.head_count": 0,
+        "mamba2.attention.layer_norm_rms_epsilon": 1e-6,
+        "mamba2.ssm.conv_kernel": kernel,
+        "mamba2.ssm.inner_size": inner,
+        "mamba2.ssm.state_size": state,
+        "mamba2.ssm.time_step_rank": ranks,
+        "mamba2.ssm.group_count": groups,
+    }
+    return model("mamba2", "mamba2", "state only", keys, byte_pair_tokens(), tensors())
+
+
+def lfm2() -> SmallModel:
+    shape, cached, heads = Shape(layers=6), 3, [0, 0, 2, 0, 0, 2]
+
+    def tensors() -> Iterator[Tensor]:
+        yield Tensor("token_embd.weight", (shape.width, VOCABULARY))
+        yield norm("token_embd_norm.weight", shape.width)
+        for layer, block in enumerate(blocks(shape)):
+            yield from gated(shape, block)
+            if heads[layer]:
+                yield from attention(shape, block, head_norms=True)
+                continue
+            yield norm(f"{block}attn_norm.weight", shape.width)
+            yield Tensor(f"{block}shortconv.conv.weight", (cached, shape.width), "F32")
+            yield Tensor(f"{block}shortconv.in_proj.weight", (shape.width, 3 * shape.width))
+            yield Tensor(f"{block}shortconv.out_proj.weight", (shape.width, shape.width))
+
+    more: dict[str, Value] = {"attention.head_count_kv": heads, "shortconv.l_cache": cached}
+    keys = shape.keys("lfm2", **more)
+    return model("lfm2", "lfm2", "short convolutions and a cache on some layers", keys, byte_pair_tokens(), tensors())
+
+
+def bert() -> SmallModel:
+    shape, trained = Shape(layers=4, width=384, heads=12, kv_heads=12, head=32, feed_forward=1536), 512
+
+    def tensors() -> Iterator[Tensor]:
+        yield Tensor("token_embd.weight", (shape.width, VOCABULARY))
+        yield Tensor("token_types.weight", (shape.width, 2), "F32")
+        yield Tensor("position_embd.weight", (shape.width, trained), "F32")
+        yield norm("token_embd_norm.weight", shape.width)
+        yield zero("token_embd_norm.bias", shape.width)
+        for block in blocks(shape):
+            for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+                yield Tensor(f"{block}{name}.weight", (shape.width, shape.width))
+                yield zero(f"{block}{name}.bias", shape.width)
+            for name in ("attn_output_norm", "layer_output_norm"):
+                yield norm(f"{block}{name}.weight", shape.width)
+                yield zero(f"{block}{name}.bias", shape.width)
+            yield Tensor(f"{block}ffn_up.weight", (shape.width, shape.feed_forward))
+            yield zero(f"{block}ffn_up.bias", shape.feed_forward)
+            yield Tensor(f"{block}ffn_down.weight", (shape.feed_forward, shape.width))
+            yield zero(f"{block}ffn_down.bias", shape.width)
+
+    keys: dict[str, Value] = {
+        "bert.block_count": shape.layers,
+        "bert.context_length": trained,
+        "bert.embedding_length": shape.width,
+        "bert.feed_forward_length": shape.feed_forward,
+        "bert.attention.head_count": shape.heads,
+        "bert.attention.layer_norm_epsilon": 1e-12,
+        "bert.attention.causal": False,
+        "bert.pooling_type": 1,
+    }
+    return model("bert", "bert", "an encoder without a cache", keys, word_piece_tokens(), tensors())
+
+
+MAKERS: tuple[Callable[[], SmallModel], ...] = (
+    llama, qwen2, qwen3, qwen3moe, gemma3, phi3, gpt_oss, deepseek2, qwen35, falcon_h1, mamba2, lfm2, bert,
+)  # fmt: skip
+
+
+def small_models() -> dict[str, SmallModel]:
+    return {made.name: made for made in (maker() for maker in MAKERS)}
