@@ -123,11 +123,12 @@ class Shape:
     head: int = 64
     feed_forward: int = 1024
     kind: str = "F16"
+    trained_tokens: int = TRAINED_TOKENS
 
     def keys(self, architecture: str, **more: Value) -> dict[str, Value]:
         common: dict[str, Value] = {
             "block_count": self.layers,
-            "context_length": TRAINED_TOKENS,
+            "context_length": self.trained_tokens,
             "embedding_length": self.width,
             "feed_forward_length": self.feed_forward,
             "attention.head_count": self.heads,
@@ -203,8 +204,13 @@ def model(
     return SmallModel(name, architecture, stands_for, {**head, **keys, **tokens}, list(tensors))
 
 
-def llama(name: str = "llama") -> SmallModel:
-    shape = Shape(kind="Q4_0")
+def small_shape(trained_tokens: int = TRAINED_TOKENS) -> Shape:
+    """The smallest of all, for tests in which only the name matters."""
+    return Shape(layers=2, width=128, heads=4, kv_heads=2, head=32, feed_forward=256, trained_tokens=trained_tokens)
+
+
+def llama(name: str = "llama", shape: Shape | None = None) -> SmallModel:
+    shape = shape or Shape(kind="Q4_0")
 
     def tensors() -> Iterator[Tensor]:
         yield from ends(shape, tied=False)
