@@ -13,7 +13,7 @@ RUN = PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/run.py
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help env env-dev demo demo-down test unit commands lint sanity integration property scenarios drills test-all locks schemas build docs
+.PHONY: help env env-dev demo demo-down test unit commands lint sanity integration real property scenarios drills test-all locks schemas build docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,9 @@ sanity: env-dev ## ansible-test sanity on a copy of the tracked files
 integration: env-dev ## the embedded lab as a molecule scenario
 	@$(RUN) integration
 
+real: env-dev ## real servers on this machine: a registry from Debian's package
+	@$(RUN) real
+
 property: env-dev ## long generated cases
 	@$(RUN) property
 
@@ -61,7 +64,7 @@ drills: env-dev ## long drills
 	@$(RUN) drills
 
 test-all: env-dev ## everything
-	@$(RUN) unit commands lint sanity integration property scenarios drills
+	@$(RUN) unit commands lint sanity integration real property scenarios drills
 
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
 	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in)); do \

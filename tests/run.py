@@ -151,6 +151,11 @@ def commands() -> Count:
     return pytest_stage("commands", "tests/commands", "not property")
 
 
+def real() -> Count:
+    """The collection against real servers that need neither root nor containers."""
+    return pytest_stage("real", "tests/real", "not property")
+
+
 def property_cases() -> Count:
     count = pytest_stage("property", "tests", "property", none_code=5)
     if count == Count():
@@ -279,6 +284,7 @@ STAGES: dict[str, Callable[[], Count]] = {
     "lint": lint,
     "sanity": sanity,
     "integration": integration,
+    "real": real,
     "property": property_cases,
     "scenarios": scenarios,
     "drills": drills,

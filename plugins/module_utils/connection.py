@@ -96,7 +96,9 @@ class _TimedSocket:
         self.plain.close()
 
 
-class _TimedHTTP(http.client.HTTPConnection):
+class TimedHTTPConnection(http.client.HTTPConnection):
+    """A plain connection whose reads and writes get what is left until the deadline of ``clock``, to be set before connecting."""
+
     clock: ReadClock
 
     def connect(self) -> None:
@@ -104,7 +106,9 @@ class _TimedHTTP(http.client.HTTPConnection):
         self.sock = cast(Any, _TimedSocket(self.sock, self.clock))
 
 
-class _TimedHTTPS(http.client.HTTPSConnection):
+class TimedHTTPSConnection(http.client.HTTPSConnection):
+    """The same over TLS."""
+
     clock: ReadClock
 
     def connect(self) -> None:
@@ -134,9 +138,9 @@ class Endpoint:
             raise RequestFailed("connect", f"got the address {self.url!r}; expected http://… or https://…")
         connection: Any
         if parts.scheme == "https":
-            connection = _TimedHTTPS(parts.hostname, parts.port, context=ssl.create_default_context())
+            connection = TimedHTTPSConnection(parts.hostname, parts.port, context=ssl.create_default_context())
         else:
-            connection = _TimedHTTP(parts.hostname, parts.port)
+            connection = TimedHTTPConnection(parts.hostname, parts.port)
         connection.clock = self.clock
         return connection
 

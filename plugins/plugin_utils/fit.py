@@ -1,4 +1,4 @@
-"""Does a host's resident set fit into its memory, all at once? Sizes by model, budgets by accelerator, the sum spelled out."""
+"""Does a host's resident set fit into its memory, all at once? Every model on its accelerator, the arithmetic spelled out."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..module_utils.declared_shape import metadata_of
 from ..module_utils.gguf import GgufError, read_header
-from ..module_utils.memory import MemoryShapeError, model_parts, shape_of
+from ..module_utils.memory import PARTS, ModelFiles, PoolParts, predict
+from ..module_utils.memory_settings import LLAMA_CPP, OLLAMA, Settings, SettingsError
+from ..module_utils.model_shape import MemoryShapeError, describe
+from ..module_utils.packing import Budget, DeclaredDemand, Demand, HostFit, Load, Placed, PredictedDemand, fit_host
 from .fleet import Accelerator, Declared, FileSource, Host, Model, Policy
 from .problems import Problem
 
 GIB_IN_MIB = 1024
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What models may use of one accelerator, in MiB: memory less reserved less headroom."""
-
-    name: str
-    kind: str
-    memory_mib: float
-    reserved_mib: float
-    headroom_mib: float
-    bandwidth_gb_s: float | None
-
-    @property
-    def budget_mib(self) -> float:
-        return self.memory_mib - self.reserved_mib - self.headroom_mib
 
 
 def budgets(host: Host, policy: Policy) -> list[Budget]:
@@ -38,6 +26,7 @@ def budgets(host: Host, policy: Policy) -> list[Budget]:
 def _budget(accelerator: Accelerator, host: Host, policy: Policy) -> Budget:
     said = (accelerator.headroom_gib, host.headroom_gib, policy.headroom_gib)
     headroom_gib = next(value for value in said if value is not None)
+    wired_limit = accelerator.wired_limit_gib
     return Budget(
         name=accelerator.name,
         kind=accelerator.kind,
@@ -45,6 +34,8 @@ def _budget(accelerator: Accelerator, host: Host, policy: Policy) -> Budget:
         reserved_mib=accelerator.reserved_gib * GIB_IN_MIB,
         headroom_mib=headroom_gib * GIB_IN_MIB,
         bandwidth_gb_s=accelerator.bandwidth_gb_s,
+        wired_limit_mib=None if wired_limit is None else wired_limit * GIB_IN_MIB,
+        backend={"gpu": accelerator.backend, "unified": "metal", "cpu": "cpu"}[accelerator.kind],
     )
 
 
@@ -63,37 +54,93 @@ def budget_problems(host_name: str, pools: Sequence[Budget]) -> list[Problem]:
     ]
 
 
-def model_fit(name: str, model: Model, accelerator_kind: str) -> dict[str, Any] | Problem:
-    """The named parts of one loaded model in MiB, their basis and source, or the Problem of a size that nobody knows.
+@dataclass(frozen=True)
+class Wanted:
+    """What a model asks of memory, on what basis, and where that comes from."""
 
-    A header that can be read here wins over a declared size; parts that a declared total does not name are None.
+    demand: Demand
+    basis: str
+    source: str
+
+
+def size_of(name: str, model: Model, host: Host) -> Wanted | Problem:
+    """The demand of a model on a host, or the Problem of a size that nobody knows or settings that no engine takes.
+
+    A header that can be read here wins over a declared size.
     """
+    try:
+        files, basis, source = _files(model)
+    except (GgufError, MemoryShapeError) as error:
+        if model.declared is None:
+            return _size_unknown(name, str(error))
+        files, basis, source = None, "declared total", model.declared.source
+    if files is None:
+        return _declared_total(name, model.declared, source)
+    demand = PredictedDemand(files, settings_of(model, host))
+    problem = _settings_problem(name, demand)
+    return problem or Wanted(demand, basis, source)
+
+
+def _files(model: Model) -> tuple[ModelFiles | None, str, str]:
     if isinstance(model.source, FileSource):
         try:
             header = read_header(model.source.path)
-            shape = shape_of(header["metadata"])
-        except (GgufError, MemoryShapeError) as error:
+            shape = describe(header.metadata, header.tensors)
+        except (GgufError, MemoryShapeError):
             if model.declared is None:
-                return _size_unknown(name, str(error))
+                raise
         else:
-            parts = model_parts(header["file_bytes"], shape, *_settings(model), accelerator_kind)
-            return {**parts, "basis": "header", "source": model.source.path}
-    if model.declared is None:
-        return _size_unknown(name, "no header can be read at planning time and nothing is declared")
-    return _declared_fit(model, model.declared, accelerator_kind)
+            return ModelFiles(shape, header.known_bytes()), "header", model.source.path
+    declared = model.declared
+    if declared is None:
+        raise MemoryShapeError("no header can be read at planning time and nothing is declared")
+    if declared.file_bytes is None or declared.shape is None:
+        return None, "declared total", declared.source
+    shape = describe(metadata_of(declared.shape.model_dump()))
+    return ModelFiles(shape, declared.file_bytes), "declared header", declared.source
 
 
-def _declared_fit(model: Model, declared: Declared, accelerator_kind: str) -> dict[str, Any]:
-    if declared.file_bytes is not None and declared.shape is not None:
-        sizes = model_parts(declared.file_bytes, declared.shape.model_dump(), *_settings(model), accelerator_kind)
-        return {**sizes, "basis": "declared header", "source": declared.source}
-    parts = dict.fromkeys(("weights_mib", "kv_cache_mib", "overhead_mib"))
-    total_mib = None if declared.memory_gib is None else declared.memory_gib * GIB_IN_MIB
-    return {**parts, "total_mib": total_mib, "basis": "declared total", "source": declared.source}
+def cache_ram_mib(host: Host) -> int | None:
+    """The limit of each model's prompt cache; a llama.cpp server of ours keeps none unless it is asked to."""
+    return 0 if host.cache_ram_mib is None and host.engine == "llama_cpp" else host.cache_ram_mib
 
 
-def _settings(model: Model) -> tuple[int, int, str]:
-    return model.context_tokens, model.parallel, model.kv_type
+def settings_of(model: Model, host: Host) -> Settings:
+    """The settings with which the engine of a host loads a model.
+
+    A llama.cpp server of ours takes an input for embeddings in one batch (roles/llama_cpp).
+    """
+    own = host.engine == "llama_cpp"
+    embedding = model.mode == "embedding"
+    batch = model.batch_tokens or (model.context_tokens if own and embedding else None)
+    return Settings(
+        context_tokens=model.context_tokens,
+        parallel=model.parallel,
+        batch_tokens=batch,
+        ubatch_tokens=batch,
+        flash_attention="auto" if own else host.flash_attention,
+        kv_type_k=model.kv_type,
+        kv_type_v=model.kv_type,
+        embedding=embedding,
+        cache_ram_mib=cache_ram_mib(host),
+        engine=OLLAMA if host.engine == "ollama" else LLAMA_CPP,
+        engine_version=host.engine_version,
+    )
+
+
+def _settings_problem(name: str, demand: PredictedDemand) -> Problem | None:
+    try:
+        predict(demand.model, demand.settings)
+    except SettingsError as error:
+        got = f"settings that cannot be loaded ({error})"
+        return Problem(("llm_models", name), got, "settings that the engine takes", "Mend them.")
+    return None
+
+
+def _declared_total(name: str, declared: Declared | None, source: str) -> Wanted | Problem:
+    if declared is None or declared.memory_gib is None:
+        return _size_unknown(name, "its header cannot be read and no total is declared")
+    return Wanted(DeclaredDemand(declared.memory_gib * GIB_IN_MIB), "declared total", source)
 
 
 def _size_unknown(name: str, reason: str) -> Problem:
@@ -101,44 +148,96 @@ def _size_unknown(name: str, reason: str) -> Problem:
     return Problem(("llm_models", name, "declared"), f"a model of unknown size ({reason})", "a size with its source", remedy)
 
 
-def packing(totals: Mapping[str, float], pools: Sequence[Budget]) -> dict[str, str] | None:
-    """Model -> accelerator so that each model is whole on one and none is overfull; None where there is no such way.
+def place(sizes: Mapping[str, Wanted], pools: Sequence[Budget], host: Host) -> HostFit | None:
+    """The models of a host on its accelerators; None where the host has none."""
+    if not pools:
+        return None
+    demands = {name: item.demand for name, item in sizes.items()}
+    return fit_host(demands, pools, cpu_too=host.engine == "llama_cpp")
 
-    Exhaustive, largest first: resident sets are a handful of models on a handful of accelerators.
+
+def fit_parts(item: Placed | None, size: Wanted | None) -> dict[str, Any]:
+    """The memory of one placed model as plain data: named parts in MiB, what counts against accelerators, and each pool.
+
+    Parts that nobody knows are None.
     """
-    free = {pool.name: pool.budget_mib for pool in pools}
-    order = sorted(totals, key=lambda model: (-totals[model], model))
-    return _pack(order, totals, free)
+    if item is None or size is None:
+        unknown = dict.fromkeys((*PARTS, "total_mib", "host_mib"))
+        reason = "no accelerators are described for this host"
+        return {**unknown, "bound": None, "reasons": [], "pools": [], "basis": "unknown", "source": reason}
+    load = item.load
+    found = load.prediction
+    pools = [] if found is None else [pool for pool in found.pools if pool.total_mib > 0]
+    parts: dict[str, float | None] = {part: sum(getattr(pool, part) for pool in pools) if pools else None for part in PARTS}
+    return {
+        **parts,
+        "total_mib": load.total_mib,
+        "host_mib": load.host_mib,
+        "bound": found.bound if found else "declared",
+        "reasons": list(found.reasons) if found else [],
+        "pools": [_pool(pool) for pool in pools] or _declared_pools(load),
+        "basis": size.basis,
+        "source": size.source,
+    }
 
 
-def _pack(order: Sequence[str], totals: Mapping[str, float], free: dict[str, float]) -> dict[str, str] | None:
-    if not order:
-        return {}
-    model, rest = order[0], order[1:]
-    for name in sorted(free, key=lambda pool: (-free[pool], pool)):
-        if totals[model] <= free[name]:
-            placed = _pack(rest, totals, {**free, name: free[name] - totals[model]})
-            if placed is not None:
-                return {model: name, **placed}
+def _pool(pool: PoolParts) -> dict[str, Any]:
+    return {"name": pool.name, **{part: getattr(pool, part) for part in PARTS}, "total_mib": pool.total_mib}
+
+
+def _declared_pools(load: Load) -> list[dict[str, Any]]:
+    return [{"name": name, **dict.fromkeys(PARTS), "total_mib": size} for name, size in load.accelerator_mib]
+
+
+def overcommitment(host_name: str, fit: HostFit, pools: Sequence[Budget]) -> Problem | None:
+    """The refusal of a resident set that is larger than the host, with the whole sum, or None where it fits."""
+    path = ("hosts", host_name, "llm_host", "accelerators")
+    if fit.spills:
+        return Problem(path, _sum_of(fit), _budget_of(fit, pools), _what_spills(fit))
+    if fit.ram_missing_mib:
+        beside = " + ".join(f"{item.model} {_gib(item.load.host_mib)}" for item in fit.placed if item.load.host_mib)
+        return Problem(
+            path,
+            f"{_gib(fit.ram_needed_mib)} of the host's memory beside its accelerators ({beside})",
+            f"at most {_gib(fit.ram_budget_mib)}",
+            f"{_gib(fit.ram_missing_mib)} are missing: lower cache_ram_mib of the host (each model's prompt cache), shorten "
+            "context_tokens, or move a model.",
+        )
     return None
 
 
-def overcommitment(host_name: str, totals: Mapping[str, float], pools: Sequence[Budget]) -> Problem | None:
-    """The refusal of a resident set that is larger than the host, with the whole sum, or None where the sum fits."""
-    needed = sum(totals.values())
-    budget = sum(pool.budget_mib for pool in pools)
-    if needed <= budget:
-        return None
-    terms = " + ".join(f"{model} {_gib(total)}" for model, total in totals.items())
-    sources = " + ".join(f"{pool.name} {_gib(pool.budget_mib)}" for pool in pools)
-    return Problem(
-        ("hosts", host_name, "llm_host", "accelerators"),
-        f"{terms} = {_gib(needed)} of models that must be in memory at once",
-        f"at most {_gib(budget)} ({sources})",
-        f"It is overcommitted by {_gib(needed - budget)}: in llm_assignments, move a model to another host, take a smaller "
-        "one, or shorten its context_tokens.",
+def _needed_mib(item: Placed) -> float:
+    """What a model needs of accelerators, whether it got it or not."""
+    return item.load.total_mib + (item.spilled_mib if item.spilled_layers is not None else 0.0)
+
+
+def _sum_of(fit: HostFit) -> str:
+    terms = " + ".join(f"{item.model} {_gib(_needed_mib(item))}" for item in fit.placed)
+    return f"{terms} = {_gib(sum(_needed_mib(item) for item in fit.placed))} of models that must be in memory at once"
+
+
+def _budget_of(fit: HostFit, pools: Sequence[Budget]) -> str:
+    graphic = [pool for pool in pools if pool.kind != "cpu"] or list(pools)
+    sources = " + ".join(f"{pool.name} {_gib(pool.budget_mib)}" for pool in graphic)
+    if sum(_needed_mib(item) for item in fit.placed) <= sum(pool.budget_mib for pool in graphic):
+        return f"models that can be packed on {sources}, each whole on one of them or split over all"
+    return f"at most {_gib(sum(pool.budget_mib for pool in graphic))} ({sources})"
+
+
+def _what_spills(fit: HostFit) -> str:
+    spills = [item for item in fit.placed if item.spilled_mib > 0]
+    missing = sum(item.spilled_mib for item in spills)
+    told = " and ".join(f"{_gib(item.spilled_mib)} of {item.model}" + _layers_told(item) for item in spills)
+    return (
+        f"It is overcommitted by {_gib(missing)}: {told} would spill to the CPU. In llm_assignments, move a model to another "
+        "host, take a smaller one, or shorten its context_tokens."
     )
 
 
-def _gib(mib: float) -> str:
-    return f"{mib / GIB_IN_MIB:.1f} GiB"
+def _layers_told(item: Placed) -> str:
+    found = item.load.prediction
+    return f" ({item.spilled_layers} of its {found.layer_count} layers)" if found and item.spilled_layers else ""
+
+
+def _gib(mib: float | None) -> str:
+    return "unknown" if mib is None else f"{mib / GIB_IN_MIB:.1f} GiB"

@@ -60,6 +60,10 @@ class Accelerator(Strict):
     reserved_gib: NotNegative = Field(0.0, description="GiB that others use: the system, a desktop, other programs")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free; default: the host's, then the policy's")
     bandwidth_gb_s: Positive | None = Field(None, description="memory bandwidth in GB/s")
+    backend: Literal["cuda", "rocm", "vulkan"] = Field("cuda", description="gpu: what the engine computes with")
+    wired_limit_gib: Gibibytes | None = Field(
+        None, description="unified: iogpu.wired_limit_mb as it is set, in GiB; default: what macOS allows its GPU by itself"
+    )
 
 
 class Host(Strict):
@@ -73,6 +77,12 @@ class Host(Strict):
     base_port: Port | None = Field(None, description="llama_cpp: port of the first resident model, the others follow")
     accelerators: list[Accelerator] = Field(default_factory=list, description="the memory pools of this host")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free on each accelerator; default: the policy's")
+    engine_version: Text | None = Field(None, description="version of the engine, such as 0.33.0; default: the newest known")
+    flash_attention: Literal["on", "off", "auto"] = Field("auto", description="ollama: OLLAMA_FLASH_ATTENTION as it is set")
+    cache_ram_mib: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="MiB of host memory for each model's prompt cache (LLAMA_ARG_CACHE_RAM); default: ollama 8192, llama_cpp 0",
+    )
 
     @model_validator(mode="after")
     def engine_can_be_reached(self) -> Host:
@@ -144,6 +154,8 @@ class Shape(Strict):
     key_length: Annotated[int, Field(gt=0)] | None = None
     value_length: Annotated[int, Field(gt=0)] | None = None
     context_length: Annotated[int, Field(gt=0)] | None = None
+    feed_forward_length: Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]] | None = None
+    vocabulary_size: Annotated[int, Field(gt=0)] | None = None
 
 
 class Declared(Strict):
@@ -171,6 +183,9 @@ class Model(Strict):
     context_tokens: ContextTokens = Field(description="tokens of context of one sequence")
     parallel: Annotated[int, Field(ge=1, le=64)] = Field(1, description="sequences served at once")
     kv_type: KvType = "f16"
+    batch_tokens: Annotated[int, Field(ge=1, le=LARGEST_CONTEXT_TOKENS)] | None = Field(
+        None, description="tokens of one batch (num_batch); default: the engine's choice"
+    )
     declared: Declared | None = Field(None, description="its size, needed where no header can be read at planning time")
 
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .fit import Budget, budget_problems, budgets, model_fit, overcommitment, packing
+from ..module_utils.packing import Budget, HostFit, Placed
+from .fit import Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, overcommitment, place, size_of
 from .fleet import ExternalSource, Fleet, Host, OllamaSource
 from .problems import IntentError, Problem
 from .references import resident_models
@@ -64,14 +65,13 @@ def _host(fleet: Fleet, name: str, problems: list[Problem]) -> dict[str, Any]:
     pools = budgets(host, fleet.policy)
     empty = budget_problems(name, pools)
     problems += empty
-    fits = _fits(fleet, name, pools, problems)
-    totals = {model: fit["total_mib"] for model, fit in fits.items() if fit["total_mib"] is not None}
-    refusal = overcommitment(name, totals, pools) if pools and not empty else None
+    sizes = _sizes(fleet, name, pools, problems)
+    fit = place(sizes, pools, host) if not empty else None
+    refusal = overcommitment(name, fit, pools) if fit else None
     if refusal:
         problems.append(refusal)
-    placed = packing(totals, pools) or {}
-    needed = sum(totals.values()) if pools else None
-    budget = sum(pool.budget_mib for pool in pools) if pools else None
+    needed = sum(item.load.total_mib for item in fit.placed) if fit else None
+    budget = _graphic_budget(pools) if pools else None
     return {
         "engine": host.engine,
         "managed": host.managed,
@@ -79,42 +79,51 @@ def _host(fleet: Fleet, name: str, problems: list[Problem]) -> dict[str, Any]:
         "url": host.url.rstrip("/") if host.url else None,
         "budget_mib": _rounded(budget),
         "accelerators": [_accelerator(pool) for pool in pools],
-        "resident": _residents(fleet, name, fits, placed),
+        "resident": _residents(fleet, name, sizes, fit),
         "total_mib": _rounded(needed),
         "free_mib": None if needed is None or budget is None else _rounded(budget - needed),
+        "host_memory": _host_memory(fit),
+        "cache_ram_mib": cache_ram_mib(host),
         "admission": _admission(host),
     }
 
 
-def _fits(fleet: Fleet, host: str, pools: list[Budget], problems: list[Problem]) -> dict[str, dict[str, Any]]:
-    fits: dict[str, dict[str, Any]] = {}
-    for name in resident_models(fleet, host):
-        if not pools:
-            unknown = dict.fromkeys(("weights_mib", "kv_cache_mib", "overhead_mib", "total_mib"))
-            fits[name] = {**unknown, "basis": "unknown", "source": "no accelerators are described for this host"}
-            continue
-        fit = model_fit(name, fleet.models[name], pools[0].kind)
-        if isinstance(fit, Problem):
-            problems.append(fit)
+def _graphic_budget(pools: list[Budget]) -> float:
+    """The memory beside GPUs is no place for models."""
+    return sum(pool.budget_mib for pool in [pool for pool in pools if pool.kind != "cpu"] or pools)
+
+
+def _host_memory(fit: HostFit | None) -> dict[str, float | None]:
+    needed, budget = (fit.ram_needed_mib, fit.ram_budget_mib) if fit else (None, None)
+    return {"needed_mib": _rounded(needed), "budget_mib": _rounded(budget)}
+
+
+def _sizes(fleet: Fleet, host: str, pools: list[Budget], problems: list[Problem]) -> dict[str, Wanted]:
+    sizes: dict[str, Wanted] = {}
+    for name in resident_models(fleet, host) if pools else ():
+        size = size_of(name, fleet.models[name], fleet.hosts[host])
+        if isinstance(size, Problem):
+            problems.append(size)
         else:
-            fits[name] = fit
-    return fits
+            sizes[name] = size
+    return sizes
 
 
-def _residents(fleet: Fleet, host: str, fits: Mapping[str, dict[str, Any]], placed: Mapping[str, str]) -> list[dict[str, Any]]:
-    largest_first = sorted(fits, key=lambda model: (-(fits[model]["total_mib"] or 0.0), model))
+def _residents(fleet: Fleet, host: str, sizes: Mapping[str, Wanted], fit: HostFit | None) -> list[dict[str, Any]]:
+    placed = {item.model: item for item in fit.placed} if fit else {}
+    names = resident_models(fleet, host)
+    largest_first = sorted(names, key=lambda name: (-(placed[name].load.total_mib if name in placed else 0.0), name))
     return [
-        _resident(fleet, host, index, name, fits[name], placed.get(name), largest_first.index(name) + 1)
-        for index, name in enumerate(fits)
+        _resident(fleet, host, index, name, placed.get(name), sizes.get(name), largest_first.index(name) + 1)
+        for index, name in enumerate(names)
     ]
 
 
 def _resident(
-    fleet: Fleet, host_name: str, index: int, name: str, fit: dict[str, Any], accelerator: str | None, load_order: int
+    fleet: Fleet, host_name: str, index: int, name: str, placed: Placed | None, size: Wanted | None, load_order: int
 ) -> dict[str, Any]:
     host, model = fleet.hosts[host_name], fleet.models[name]
     own_process = host.engine == "llama_cpp"
-    rounded = {key: _rounded(value) if key.endswith("_mib") else value for key, value in fit.items()}
     return {
         "model": name,
         "engine_model": _engine_model(fleet, name),
@@ -128,9 +137,10 @@ def _resident(
         "context_tokens": model.context_tokens,
         "parallel": model.parallel,
         "kv_type": model.kv_type,
+        "batch_tokens": model.batch_tokens,
         "load_order": load_order,
-        "fit": rounded,
-        "accelerator": accelerator or ("split" if host.accelerators else None),
+        "fit": _rounded_parts(fit_parts(placed, size)),
+        "accelerator": _accelerator_of(placed),
         "reason": f"serves {_served(fleet, host_name, name)}",
     }
 
@@ -231,6 +241,17 @@ def _admission(host: Host) -> dict[str, Any]:
 def _accelerator(pool: Budget) -> dict[str, Any]:
     sizes = {key: _rounded(getattr(pool, key)) for key in ("memory_mib", "reserved_mib", "headroom_mib", "budget_mib")}
     return {"name": pool.name, "kind": pool.kind, **sizes, "bandwidth_gb_s": pool.bandwidth_gb_s}
+
+
+def _accelerator_of(placed: Placed | None) -> str | None:
+    if placed is None:
+        return None
+    return placed.accelerators[0] if len(placed.accelerators) == 1 else "split"
+
+
+def _rounded_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
+    rounded = {key: _rounded(value) if key.endswith("_mib") else value for key, value in parts.items()}
+    return {**rounded, "pools": [_rounded_parts(pool) for pool in parts["pools"]]} if "pools" in parts else rounded
 
 
 def _rounded(value: float | None) -> float | None:

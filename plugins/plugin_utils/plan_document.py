@@ -21,13 +21,38 @@ class PlanAccelerator(Strict):
     bandwidth_gb_s: float | None
 
 
-class PlanFit(Strict):
-    """The memory of one loaded model as named parts; None where nobody knows the part."""
+class PlanParts(Strict):
+    """The named parts of a loaded model in MiB; None where nobody knows the part.
+
+    prompt_cache_mib and checkpoint_mib, and output_mib of an embedding model, are what they grow to with use.
+    """
 
     weights_mib: float | None
     kv_cache_mib: float | None
+    state_mib: float | None
+    compute_mib: float | None
+    output_mib: float | None
+    projector_mib: float | None
     overhead_mib: float | None
-    total_mib: float | None
+    prompt_cache_mib: float | None
+    checkpoint_mib: float | None
+
+
+class PlanPool(PlanParts):
+    """What one loaded model takes of one memory."""
+
+    name: str
+    total_mib: float
+
+
+class PlanFit(PlanParts):
+    """The memory of one loaded model: its parts, and the same for each memory."""
+
+    total_mib: float | None = Field(description="what counts against the accelerators")
+    host_mib: float | None = Field(description="what it takes of the host's memory beside them")
+    bound: Literal["exact", "upper", "declared"] | None = Field(description="upper: so much or less, for the reasons given")
+    reasons: list[str]
+    pools: list[PlanPool]
     basis: Literal["header", "declared header", "declared total", "unknown"]
     source: str
 
@@ -47,9 +72,10 @@ class PlanResident(Strict):
     context_tokens: int
     parallel: int
     kv_type: str
+    batch_tokens: int | None
     load_order: int = Field(description="1 is loaded first: the largest")
     fit: PlanFit
-    accelerator: str | None = Field(description="split: no accelerator holds it whole")
+    accelerator: str | None = Field(description="split: several accelerators share it")
     reason: str
 
 
@@ -58,6 +84,13 @@ class PlanAdmission(Strict):
 
     stays: bool | None
     reason: str
+
+
+class PlanHostMemory(Strict):
+    """The host's own memory beside its accelerators; budget None: nobody said how much there is."""
+
+    needed_mib: float | None
+    budget_mib: float | None
 
 
 class PlanHost(Strict):
@@ -72,6 +105,8 @@ class PlanHost(Strict):
     resident: list[PlanResident]
     total_mib: float | None
     free_mib: float | None
+    host_memory: PlanHostMemory
+    cache_ram_mib: int | None = Field(description="limit of each model's prompt cache; null: the engine's own")
     admission: PlanAdmission
 
 

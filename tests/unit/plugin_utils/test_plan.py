@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from plugins.module_utils.memory import PARTS
 from plugins.plugin_utils.intent import parse_fleet
 from plugins.plugin_utils.plan import check_plan, content_hash, make_plan
 from plugins.plugin_utils.plan_document import PlanDocument
@@ -36,14 +37,17 @@ def test_resident_models_have_ports_sizes_and_reasons():
     mini = plan_of()["hosts"]["mini"]
     (resident,) = mini["resident"]
     assert (resident["url"], resident["port"], resident["listen_address"]) == ("http://mini.lan:8100", 8100, "mini.lan")
-    # 98,362,432 bytes; 30 layers x 3 heads x (64 + 64) x 4,096 tokens x 2 bytes; the stated overhead of a CPU process
+    # 98,362,432 bytes; 30 layers x 3 heads x (64 + 64) x 4,096 tokens x 2 bytes
     assert resident["fit"]["weights_mib"] == 93.8
     assert resident["fit"]["kv_cache_mib"] == 90.0
-    assert resident["fit"]["overhead_mib"] == 128.0
-    assert resident["fit"]["total_mib"] == mini["total_mib"] == 311.8
+    assert resident["fit"]["bound"] == "upper"
+    assert "the header does not say the size of the vocabulary" in resident["fit"]["reasons"]
+    parts = [resident["fit"][part] for part in PARTS]
+    assert resident["fit"]["total_mib"] == mini["total_mib"] == pytest.approx(sum(parts), abs=0.5)
+    assert [pool["name"] for pool in resident["fit"]["pools"]] == ["ram"]
     assert resident["reason"] == "serves coding (order 2), tools_fast (order 1)"
     assert mini["budget_mib"] == 3.5 * 1024
-    assert mini["free_mib"] == pytest.approx(3.5 * 1024 - 311.8)
+    assert mini["free_mib"] == pytest.approx(3.5 * 1024 - mini["total_mib"])
 
 
 def test_ports_follow_the_order_of_llm_models_and_do_not_move_when_one_is_added_at_the_end():
@@ -66,7 +70,7 @@ def test_a_shared_model_is_paid_once_and_the_largest_is_loaded_first():
 
 def test_a_model_larger_than_each_accelerator_is_split():
     gpus = plan_of({"llm_models.big.declared.memory_gib": 30})["hosts"]["gpus"]
-    assert {item["accelerator"] for item in gpus["resident"]} == {"split"}
+    assert {item["model"]: item["accelerator"] for item in gpus["resident"]} == {"big": "split", "vectors": "gpu0"}
 
 
 def test_an_overcommitted_host_is_refused_with_the_sum():

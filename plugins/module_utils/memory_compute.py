@@ -1,0 +1,47 @@
+"""The compute buffers of a loaded model: what the graph of one micro-batch needs at its widest.
+
+An upper bound, to be replaced by the graph's own arithmetic: it reserves logits for the whole micro-batch, as
+``llama-fit-params`` prints it; a server reserves them for one token per sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .memory_settings import Pool, Settings, cells_of
+from .memory_weights import HOST, placement_of
+from .model_shape import ModelShape
+
+F32_BYTES = 4
+# Activations of a layer that are alive together, in widths of the embedding; more where compressed attention decompresses.
+LIVE_WIDTHS = 3
+LIVE_WIDTHS_COMPRESSED = 10
+
+
+@dataclass(frozen=True)
+class ComputeBuffers:
+    """Bytes by accelerator, in their order, and on the host; ``exact`` False: an upper bound."""
+
+    accelerator_bytes: tuple[int, ...]
+    host_bytes: int
+    exact: bool
+
+
+def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
+    """The compute buffers of each pool. ``settings`` resolved; accelerators of kind cpu are the host."""
+    cells = cells_of(settings, shape.window_tokens, shape.causal)
+    widths = LIVE_WIDTHS_COMPRESSED if shape.mla else LIVE_WIDTHS
+    logits = cells.ubatch_tokens * (shape.vocabulary_size + widths * shape.embedding_length) * F32_BYTES
+    mask = cells.total_context_tokens * cells.ubatch_tokens * 2
+    largest = max(logits, mask)
+    if settings.flash_attention == "off" and not shape.encoder:
+        heads = max((layer.head_count for layer in shape.layers), default=0)
+        largest = max(largest, (heads + 1) * cells.context_cells * cells.ubatch_tokens * F32_BYTES)
+    used = placement_of(len(shape.layers), settings, accelerators).used
+    if not used:
+        return ComputeBuffers((0,) * len(accelerators), largest, False)
+    host = mask + cells.ubatch_tokens * shape.embedding_length * F32_BYTES
+    copies = 1 if len(used) == 1 else 2
+    on_devices = tuple(copies * largest if index in used else 0 for index in range(len(accelerators)))
+    partial = HOST in placement_of(len(shape.layers), settings, accelerators).layers
+    return ComputeBuffers(on_devices, max(host, largest) if partial else host, False)

@@ -1,0 +1,139 @@
+"""Headers damaged at random, and the worst ones that the bounds allow: each read or refused, in little memory and in time."""
+
+from __future__ import annotations
+
+import io
+import random
+import signal
+import struct
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from plugins.module_utils.gguf import GgufError, Header, parse
+from tests.gguf_files import Raw, Typed, complete, header, tensor_info
+
+MEMORY_BYTES = 64 * 2**20
+WATCHDOG_S = 2.0
+SEED = 20261121
+MUTANTS = 400
+EXTREMES = [0, 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
+METADATA = {
+    "general.architecture": "llama",
+    "general.alignment": 32,
+    "llama.block_count": 40,
+    "llama.attention.head_count_kv": [8, 0] * 20,
+    "llama.rope.freq_base": 10000.0,
+    "tokenizer.ggml.tokens": [f"<{number}>" for number in range(6000)],
+    "tokenizer.ggml.scores": [0.5] * 6000,
+    "tokenizer.ggml.few": ["a", "b"],
+    "tokenizer.chat_template": "{{ messages }}" * 100,
+    "split.count": Typed("u16", 1),
+}
+TENSORS = [(f"blk.{layer}.{name}.weight", (256, 64), "q4_K") for layer in range(40) for name in ("attn_q", "attn_k", "ffn_up")]
+
+
+def flipped(data: bytearray, dice: random.Random) -> None:
+    for _index in range(dice.choice((1, 1, 2, 8, 64))):
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+
+
+def overwritten(data: bytearray, dice: random.Random) -> None:
+    """A number somewhere becomes an extreme one; half the time where counts and sizes stand."""
+    position = dice.choice((4, 8, 16, 24, dice.randrange(len(data) - 8), dice.randrange(len(data) - 8)))
+    data[position : position + 8] = struct.pack("<Q", dice.choice(EXTREMES))
+
+
+def cut(data: bytearray, dice: random.Random) -> None:
+    del data[dice.randrange(len(data)) :]
+
+
+def without(data: bytearray, dice: random.Random) -> None:
+    begin = dice.randrange(len(data))
+    del data[begin : begin + dice.choice((1, 4, 8, 1000))]
+
+
+def repeated(data: bytearray, dice: random.Random) -> None:
+    begin = dice.randrange(len(data))
+    data[begin:begin] = data[begin : begin + dice.choice((1, 4, 8, 1000))] * dice.choice((1, 100))
+
+
+def noise(data: bytearray, dice: random.Random) -> None:
+    begin = dice.randrange(24, len(data))
+    data[begin : begin + 200] = dice.randbytes(200)
+
+
+MUTATIONS: list[Callable[[bytearray, random.Random], None]] = [flipped, overwritten, overwritten, cut, without, repeated, noise]
+
+
+def watched(data: bytes, file_bytes: int | None) -> Header | GgufError:
+    """The header or the refusal; fails where it takes over two seconds of the processor or over 64 MiB."""
+
+    def bark(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"longer than {WATCHDOG_S} s")
+
+    before = signal.signal(signal.SIGVTALRM, bark)
+    signal.setitimer(signal.ITIMER_VIRTUAL, WATCHDOG_S)
+    try:
+        return parse(io.BytesIO(data), "model", file_bytes)
+    except GgufError as error:
+        return error
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def measured(data: bytes, file_bytes: int | None) -> int:
+    """Peak of the memory that reading takes, in bytes."""
+    tracemalloc.start()
+    try:
+        parse(io.BytesIO(data), "model", file_bytes)
+    except GgufError:
+        pass
+    finally:
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak_bytes
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("whole", [True, False], ids=["size known", "size unknown"])
+def test_damaged_headers_are_read_or_refused_in_time_and_little_memory(whole):
+    dice = random.Random(SEED)
+    original, file_bytes = complete(METADATA, TENSORS)
+    refused = 0
+    for _index in range(MUTANTS):
+        data = bytearray(original)
+        for _step in range(dice.choice((1, 1, 2, 5))):
+            dice.choice(MUTATIONS)(data, dice)
+            # Each mutation needs something to work on.
+            data += bytes(max(0, 64 - len(data)))
+        size_bytes = file_bytes if whole else None
+        refused += isinstance(watched(bytes(data), size_bytes), GgufError)
+        assert measured(bytes(data), size_bytes) < MEMORY_BYTES
+    # Some damage is in the texts, where nobody can see it.
+    assert MUTANTS // 2 < refused < MUTANTS
+
+
+WIDE = "😀" + "a" * (215 * 2**10)
+INFOS = [tensor_info(f"tensor {number}", (2**20 + number, 2**10 + number, 3, 2), 0, number) for number in range(65_536)]
+KEYS = [(f"key {number}", [2**31 + number, 2**30]) for number in range(65_000)]
+LONG_ARRAY = ("tokens", Raw(9, struct.pack("<IQ", 8, 2**21) + (struct.pack("<Q", 1) + b"x") * 2**21))
+WORST = {
+    "as many keys and tensors as are read": ([*KEYS[:60_000], *((f"text {n}", WIDE) for n in range(13)), LONG_ARRAY], INFOS),
+    "as many numbers as are kept": ([(f"k{n}", Typed("u64", list(range(2**63, 2**63 + 4096)))) for n in range(32)], INFOS),
+    "texts as long as are kept": ([(f"k{n}", "😀" + "a" * 250_000) for n in range(16)], []),
+    "many small texts": ([(f"k{n}", ["😀a"] * 4096) for n in range(32)], []),
+    "a text as long as is read": ([("k", "a" * 2**24)], []),
+    "millions of empty texts": ([("k", Raw(9, struct.pack("<IQ", 8, 2**21) + bytes(2**24)))], []),
+    "more of them than are read": ([("k", Raw(9, struct.pack("<IQ", 8, 2**22) + bytes(2**25)))], []),
+}
+
+
+@pytest.mark.property
+@pytest.mark.parametrize(("pairs", "infos"), WORST.values(), ids=WORST)
+def test_the_worst_header_stays_within_the_bounds(pairs, infos):
+    data = header(pairs, infos)
+    watched(data, None)
+    assert measured(data, None) < MEMORY_BYTES
