@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from .memory_before_llama_server import old_layer_caches
 from .memory_compute import compute_buffers
 from .memory_kv import checkpoint_bytes, layer_caches
-from .memory_settings import Pool, Settings, cells_of, for_model, resolved
+from .memory_settings import Pool, Settings, cells_of, for_model, resolved, runs_models_itself
 from .memory_weights import HOST, placed_weights, placement_of
 from .model_shape import ModelShape
 from .tensor_summary import TensorSummary
@@ -192,7 +193,7 @@ def _host_parts(name: str, shape: ModelShape, settings: Settings, used: bool) ->
         overhead_mib=overhead + (HOST_DRIVER_MIB if used else 0.0),
         output_mib=output_bytes(shape, settings, output_rows(shape, settings)) / MIB,
         prompt_cache_mib=float(settings.cache_ram_mib or 0) if completes else 0.0,
-        checkpoint_mib=checkpoint_bytes(shape, settings) / MIB,
+        checkpoint_mib=0.0 if runs_models_itself(settings) else checkpoint_bytes(shape, settings) / MIB,
     )
 
 
@@ -224,7 +225,8 @@ def _add_caches(rows: list[PoolParts], shape: ModelShape, settings: Settings, de
     """Each layer's caches lie where its weights are, or on the host where the caches are not offloaded."""
     placement = placement_of(len(shape.layers), settings, devices)
     kv_bytes, state_bytes = [0] * len(rows), [0] * len(rows)
-    for where, cache in zip(placement.layers, layer_caches(shape, settings)):
+    caches = old_layer_caches(shape, settings) if runs_models_itself(settings) else layer_caches(shape, settings)
+    for where, cache in zip(placement.layers, caches):
         index = where if where != HOST and settings.kv_offload else len(rows) - 1
         kv_bytes[index] += cache.kv_bytes
         state_bytes[index] += cache.state_bytes
@@ -236,6 +238,8 @@ def _add_compute(rows: list[PoolParts], shape: ModelShape, settings: Settings, d
     buffers = compute_buffers(shape, settings, devices)
     for index, size in enumerate((*buffers.accelerator_bytes, buffers.host_bytes)):
         rows[index] = replace(rows[index], compute_mib=size / MIB)
+    if runs_models_itself(settings):
+        return ["compute buffers are those of llama-server, which Ollama runs since v0.30"]
     return [] if buffers.exact else ["compute buffers are a bound: logits of a whole micro-batch"]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Sequence
 
+from .memory_before_llama_server import keeps_second_embedding
 from .memory_settings import Pool, Settings
 from .model_shape import ModelShape
 from .tensor_summary import TensorSummary
@@ -112,6 +113,8 @@ def _second_embedding(
     the host it is the same tensor, except for architectures that create the output first: the loader then makes two
     (models/gemma3n.cpp, gemma4.cpp); with mmap both are the same pages of the file.
     """
+    if keeps_second_embedding(shape, settings):
+        return tensors.token_embedding_bytes
     if not shape.tied_output or not shape.rules.has_output:
         return 0
     if placement.output == HOST:

@@ -9,7 +9,8 @@ from tests.engines.scenarios import VERSIONS
 
 ENCODERS = ("bert",)
 SMALL = (
-    "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "gpt-oss", "deepseek2", "qwen35", "falcon-h1", "mamba2", "lfm2", "bert",
+    "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "gpt-oss", "deepseek2", "qwen35", "falcon-h1", "mamba2", "lfm2",
+    *ENCODERS,
 )  # fmt: skip
 # The one real model among them: memory only, it is no chat model and comes under the Gemma terms.
 REAL = "gemma3-270m"

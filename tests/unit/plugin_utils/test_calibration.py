@@ -54,3 +54,10 @@ def test_the_larger_tolerance_holds(predicted_mib: float, actual_mib: float, agr
     error = PartError("host", "weights", predicted_mib, actual_mib)
     assert error.agrees() is agrees
     assert disagreements((error,)) == ([] if agrees else [str(error)])
+
+
+def test_what_grows_with_use_may_be_smaller_after_the_load() -> None:
+    grown = PartError("host", "output", 734.0, 0.5, grows=True)
+    assert (grown.agrees(), PartError("host", "output", 0.5, 734.0, grows=True).agrees()) == (True, False)
+    [error] = compare({"host": {"output": 734.0}}, LoadReport(buffers=(Buffer("output", "llama_context", "CPU", 0.5),)))
+    assert error == grown
