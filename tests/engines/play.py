@@ -18,6 +18,8 @@ from tests.engines.small_models import SmallModel, bert, lfm2, llama, phi3, smal
 # A runner of either engine, with the file that it is to load.
 STARTED = re.compile(r'msg="starting (?:llama-server|runner)" cmd=.*?--model \S*(sha256-[0-9a-f]{64})')
 
+# A model that leaves, in the order in which they do.
+ENDED = re.compile(r'msg="runner terminated and removed from list.*(sha256-[0-9a-f]{64})')
 GONE_S = 10.0
 
 
@@ -85,8 +87,9 @@ def ask(server: Server, step: Step) -> bool:
     return False
 
 
-def started(lines: list[str]) -> list[str]:
-    return [found[1] for line in lines if (found := STARTED.search(line))]
+def found(pattern: re.Pattern[str], lines: list[str]) -> list[str]:
+    """The blobs of the lines of a kind."""
+    return [match[1] for line in lines if (match := pattern.search(line))]
 
 
 def events_of(server: Server, store: Store, step: Step) -> Iterator[tuple[str, str]]:
@@ -95,11 +98,13 @@ def events_of(server: Server, store: Store, step: Step) -> Iterator[tuple[str, s
     refused = ask(server, step)
     if step.keep_alive == 0:
         wait_until_gone(server, store, blob)
-    after, starts = residents(server), started(server.lines()[read:])
+    after, lines = residents(server), server.lines()[read:]
+    starts, ends = found(STARTED, lines), found(ENDED, lines)
     was = next((name for name in before if store.blobs[name] == blob), None)
     if was and blob in starts:
         yield "reloads", was
-    yield from (("evicts", name) for name in before if name not in after and store.blobs[name] != blob)
+    gone = [name for name in before if name not in after and store.blobs[name] != blob]
+    yield from (("evicts", name) for name in sorted(gone, key=lambda name: ends.index(store.blobs[name])))
     yield ("refused" if refused else "loads" if blob in starts else "reuses"), step.name
     if not refused and not any(store.blobs[name] == blob for name in after):
         yield "unloads", was or step.name
@@ -115,10 +120,10 @@ def wait_until_gone(server: Server, store: Store, blob: str) -> None:
 def play(server: Server, store: Store, scenario: Scenario) -> Played:
     events = [event for step in (*scenario.loads, *scenario.steps) for event in events_of(server, store, step)]
     parallel = {str(report.model_path).rpartition("/")[2]: report.parallel or 1 for report in load_reports(server.lines())}
-    found = residents(server)
+    loaded = residents(server)
     left = [
         Left(name, entry["context_length"], parallel[store.blobs[name]], keep_alive_s(entry["expires_at"]))
-        for name, entry in sorted(found.items())
+        for name, entry in sorted(loaded.items())
     ]
     return Played(tuple(events), tuple(left))
 

@@ -45,7 +45,7 @@ def candidate(store: Store, named: Named, load: Step) -> Candidate:
     return Candidate(
         name=named.name,
         file_bytes=path.stat().st_size,
-        shape=shape_from_header(read_header(str(path))["metadata"]),
+        shape=shape_from_header(read_header(str(path)).metadata),
         blob_digest=store.blobs[named.name],
         family={ENCODER: "bert", HYBRID: "lfm2", WIDE: "phi3"}.get(named.weights, "llama"),
         is_embedding=named.weights == ENCODER,

@@ -7,201 +7,23 @@ Each mechanism of memory occurs at least once; the shapes are small, not the mec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
-from tests.engines.gguf_file import Tensor, Value, write
-
-VOCABULARY = 4096
-TRAINED_TOKENS = 131072
-NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
-
-
-@dataclass(frozen=True)
-class SmallModel:
-    """A model: its name here, llama.cpp's name of its architecture, what it stands for, its header and its tensors."""
-
-    name: str
-    architecture: str
-    stands_for: str
-    metadata: dict[str, Value]
-    tensors: list[Tensor] = field(repr=False)
-
-    def write(self, folder: Path) -> Path:
-        path = folder / f"{self.name}.gguf"
-        if not path.is_file():
-            write(path, self.metadata, self.tensors, self.name)
-        return path
-
-
-def bytes_as_text() -> list[str]:
-    """GPT-2's 256 letters for the 256 bytes: printable ones stand for themselves, the others follow from 256 on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = iter(range(256, 512))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
-
-
-def byte_pair_tokens() -> dict[str, Value]:
-    letters = bytes_as_text()
-    merged = ["he", "in", "th", "er"]
-    tokens = ["<|endoftext|>", *letters, *merged]
-    tokens += [f"<|unused_{number}|>" for number in range(VOCABULARY - len(tokens))]
-    return {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "default",
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [CONTROL, *[NORMAL] * 260, *[CONTROL] * (VOCABULARY - 261)],
-        "tokenizer.ggml.merges": [f"{pair[0]} {pair[1]}" for pair in merged],
-        "tokenizer.ggml.bos_token_id": 0,
-        "tokenizer.ggml.eos_token_id": 0,
-        "tokenizer.ggml.padding_token_id": 0,
-        "tokenizer.ggml.add_bos_token": False,
-    }
-
-
-def sentence_piece_tokens() -> dict[str, Value]:
-    # The last of them is a token that llama.cpp expects of a phi3.
-    tokens = [
-        "<unk>",
-        "<s>",
-        "</s>",
-        *[f"<0x{byte:02X}>" for byte in range(256)],
-        "<|endoftext|>",
-        "▁",
-        "▁the",
-        "he",
-        "in",
-        "t",
-        "h",
-        "e",
-        "i",
-        "n",
-    ]
-    named = len(tokens)
-    tokens += [f"▁unused{number}" for number in range(VOCABULARY - named)]
-    kinds = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, CONTROL, *[NORMAL] * (VOCABULARY - 260)]
-    return {
-        "tokenizer.ggml.model": "llama",
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.scores": [-float(number) for number in range(VOCABULARY)],
-        "tokenizer.ggml.token_type": kinds,
-        "tokenizer.ggml.bos_token_id": 1,
-        "tokenizer.ggml.eos_token_id": 2,
-        "tokenizer.ggml.unknown_token_id": 0,
-        "tokenizer.ggml.padding_token_id": 0,
-    }
-
-
-def word_piece_tokens() -> dict[str, Value]:
-    special = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
-    words = iter(f"▁word{number}" for number in range(VOCABULARY))
-    tokens = [special.get(number) or next(words) for number in range(VOCABULARY)]
-    return {
-        "tokenizer.ggml.model": "bert",
-        "tokenizer.ggml.pre": "default",
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [CONTROL if number in special else NORMAL for number in range(VOCABULARY)],
-        "tokenizer.ggml.token_type_count": 2,
-        "tokenizer.ggml.bos_token_id": 101,
-        "tokenizer.ggml.unknown_token_id": 100,
-        "tokenizer.ggml.eos_token_id": 102,
-        "tokenizer.ggml.seperator_token_id": 102,
-        "tokenizer.ggml.padding_token_id": 0,
-        "tokenizer.ggml.cls_token_id": 101,
-        "tokenizer.ggml.mask_token_id": 103,
-    }
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What most architectures have in common; `head` is the length of a head, of K and of V."""
-
-    layers: int = 6
-    width: int = 512
-    heads: int = 8
-    kv_heads: int = 2
-    head: int = 64
-    feed_forward: int = 1024
-    kind: str = "F16"
-    trained_tokens: int = TRAINED_TOKENS
-
-    def keys(self, architecture: str, **more: Value) -> dict[str, Value]:
-        common: dict[str, Value] = {
-            "block_count": self.layers,
-            "context_length": self.trained_tokens,
-            "embedding_length": self.width,
-            "feed_forward_length": self.feed_forward,
-            "attention.head_count": self.heads,
-            "attention.head_count_kv": self.kv_heads,
-            "attention.layer_norm_rms_epsilon": 1e-6,
-            "rope.freq_base": 10000.0,
-        }
-        return {f"{architecture}.{key}": value for key, value in {**common, **more}.items()}
-
-    def lengths(self) -> dict[str, Value]:
-        return {"attention.key_length": self.head, "attention.value_length": self.head}
-
-
-def norm(name: str, length: int) -> Tensor:
-    return Tensor(name, (length,), "F32", 1.0)
-
-
-def zero(name: str, *shape: int) -> Tensor:
-    return Tensor(name, shape, "F32", 0.0)
-
-
-def ends(shape: Shape, tied: bool) -> Iterator[Tensor]:
-    """Token embedding, output norm and, where it is not tied to the embedding, the output."""
-    yield Tensor("token_embd.weight", (shape.width, VOCABULARY))
-    yield norm("output_norm.weight", shape.width)
-    if not tied:
-        yield Tensor("output.weight", (shape.width, VOCABULARY))
-
-
-def attention(shape: Shape, block: str, *, head_norms: bool = False) -> Iterator[Tensor]:
-    queries, keys = shape.heads * shape.head, shape.kv_heads * shape.head
-    yield norm(f"{block}attn_norm.weight", shape.width)
-    yield Tensor(f"{block}attn_q.weight", (shape.width, queries), shape.kind)
-    yield Tensor(f"{block}attn_k.weight", (shape.width, keys), shape.kind)
-    yield Tensor(f"{block}attn_v.weight", (shape.width, keys), shape.kind)
-    yield Tensor(f"{block}attn_output.weight", (queries, shape.width), shape.kind)
-    if head_norms:
-        yield norm(f"{block}attn_q_norm.weight", shape.head)
-        yield norm(f"{block}attn_k_norm.weight", shape.head)
-
-
-def gated(shape: Shape, block: str, *, named: str = "ffn_norm") -> Iterator[Tensor]:
-    """The feed-forward part of a dense layer, with the norm before it."""
-    yield norm(f"{block}{named}.weight", shape.width)
-    yield Tensor(f"{block}ffn_gate.weight", (shape.width, shape.feed_forward), shape.kind)
-    yield Tensor(f"{block}ffn_up.weight", (shape.width, shape.feed_forward), shape.kind)
-    yield Tensor(f"{block}ffn_down.weight", (shape.feed_forward, shape.width), shape.kind)
-
-
-def experts(shape: Shape, block: str, count: int, length: int, kind: str = "F16") -> Iterator[Tensor]:
-    yield Tensor(f"{block}ffn_gate_inp.weight", (shape.width, count), "F32")
-    yield Tensor(f"{block}ffn_gate_exps.weight", (shape.width, length, count), kind)
-    yield Tensor(f"{block}ffn_up_exps.weight", (shape.width, length, count), kind)
-    yield Tensor(f"{block}ffn_down_exps.weight", (length, shape.width, count), kind)
-
-
-def blocks(shape: Shape) -> list[str]:
-    return [f"blk.{layer}." for layer in range(shape.layers)]
-
-
-def model(
-    name: str, architecture: str, stands_for: str, keys: dict[str, Value], tokens: dict[str, Value], tensors: Iterator[Tensor]
-) -> SmallModel:
-    head: dict[str, Value] = {
-        "general.architecture": architecture,
-        "general.name": name,
-        "general.type": "model",
-        # Mostly F16, in ggml's own table of file types.
-        "general.file_type": 1,
-        "general.quantization_version": 2,
-        f"{architecture}.vocab_size": VOCABULARY,
-    }
-    return SmallModel(name, architecture, stands_for, {**head, **keys, **tokens}, list(tensors))
+from tests.engines.gguf_file import Tensor, Value
+from tests.engines.model_parts import (
+    TRAINED_TOKENS,
+    Shape,
+    SmallModel,
+    attention,
+    blocks,
+    ends,
+    experts,
+    gated,
+    model,
+    norm,
+    zero,
+)  # fmt: skip
+from tests.engines.model_tokens import VOCABULARY, byte_pair_tokens, sentence_piece_tokens, word_piece_tokens
 
 
 def small_shape(trained_tokens: int = TRAINED_TOKENS) -> Shape:

@@ -61,3 +61,10 @@ def test_what_grows_with_use_may_be_smaller_after_the_load() -> None:
     assert (grown.agrees(), PartError("host", "output", 0.5, 734.0, grows=True).agrees()) == (True, False)
     [error] = compare({"host": {"output": 734.0}}, LoadReport(buffers=(Buffer("output", "llama_context", "CPU", 0.5),)))
     assert error == grown
+
+
+@pytest.mark.parametrize(("predicted_mib", "agrees"), [(1520.0, True), (2152.0, True), (1300.0, False), (2300.0, False)])
+def test_what_is_mapped_and_repacked_is_told_twice(predicted_mib: float, agrees: bool) -> None:
+    buffers = (Buffer("weights", "load_tensors", "CPU_Mapped", 1435.0), Buffer("weights", "load_tensors", "CPU_REPACK", 717.0))
+    [error] = compare({"host": {"weights": predicted_mib}}, LoadReport(buffers=buffers))
+    assert error.agrees() is agrees
