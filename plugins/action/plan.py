@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 try:
+    from ..plugin_utils.fit import anywhere
     from ..plugin_utils.intent import OTHERS, VARIABLES, Intent, parse_fleet
     from ..plugin_utils.plain import plain
     from ..plugin_utils.plan import make_plan
@@ -52,7 +53,7 @@ class ActionModule(ActionBase):
         inventory = inventory_name(variables.get("ansible_inventory_sources") or [])
         reader = InventoryReader(variables)
         try:
-            plan = make_plan(parse_fleet(reader.intent()), inventory)
+            plan = make_plan(parse_fleet(reader.intent()), inventory, find=anywhere)
         except IntentError as error:
             count = len(error.problems)
             heading = f"{count} mistake{'s' if count > 1 else ''} in the inventory; nothing was touched:"

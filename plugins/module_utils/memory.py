@@ -1,7 +1,7 @@
 """What one model takes when it is loaded, as named parts in MiB for each accelerator and for the host's memory.
 
 The door to `model_shape` (what the model is), `memory_settings` (how it is loaded), `memory_weights`, `memory_kv` and
-`memory_compute` (what that takes).
+`compute_buffers` (what that takes).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from .compute_buffers import compute_buffers
 from .memory_before_llama_server import old_layer_caches
-from .memory_compute import compute_buffers
 from .memory_kv import checkpoint_bytes, layer_caches
 from .memory_settings import Pool, Settings, cells_of, for_model, resolved, runs_models_itself
 from .memory_weights import HOST, placed_weights, placement_of
@@ -40,11 +40,12 @@ UPPER = "upper"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model as it lies on disk: its shape, the size of its file, the bytes of the tensors of a separate projector."""
+    """A model as it lies on disk: its shape, the size of its file, the bytes of a separate projector and of adapters."""
 
     shape: ModelShape
     file_bytes: int | None = None
     projector_bytes: int = 0
+    adapter_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def predict(model: ModelFiles, settings: Settings, accelerators: tuple[Pool, ...
     rows = [_parts(pool, index in used) for index, pool in enumerate(devices)]
     rows.append(_host_parts(host_name, shape, chosen, bool(used)))
     _add_weights(rows, shape, chosen, devices)
+    _add_adapters(rows, model, used)
     _add_caches(rows, shape, chosen, devices)
     reasons += _add_compute(rows, shape, chosen, devices)
     reasons += _add_projector(rows, model, chosen, devices)
@@ -219,6 +221,13 @@ def _add_weights(rows: list[PoolParts], shape: ModelShape, settings: Settings, d
     weights = placed_weights(shape, settings, devices)
     for index, size in enumerate((*weights.accelerator_bytes, weights.host_bytes)):
         rows[index] = replace(rows[index], weights_mib=size / MIB)
+
+
+def _add_adapters(rows: list[PoolParts], model: ModelFiles, used: set[int]) -> None:
+    """An adapter lies beside the layers that it changes: in equal shares where these are on several accelerators."""
+    where = sorted(used) or [len(rows) - 1]
+    for index in where:
+        rows[index] = replace(rows[index], weights_mib=rows[index].weights_mib + model.adapter_bytes / MIB / len(where))
 
 
 def _add_caches(rows: list[PoolParts], shape: ModelShape, settings: Settings, devices: tuple[Pool, ...]) -> None:

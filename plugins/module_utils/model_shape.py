@@ -90,6 +90,10 @@ class ModelShape:
     assumptions: tuple[str, ...]
     facts: tuple[tuple[str, Any], ...]
 
+    def __hash__(self) -> int:
+        # Predictions are cached by shape; hashing every layer each time would cost more than the arithmetic.
+        return hash((self.architecture, self.embedding_length, self.vocabulary_size, len(self.layers)))
+
     def fact(self, key: str, default: Any = None) -> Any:
         """A value of the normalised metadata, key without the architecture's prefix (``rope.dimension_count``)."""
         for name, value in self.facts:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..module_utils.declared_shape import metadata_of
 from ..module_utils.gguf import GgufError, read_header
+from ..module_utils.gguf_remote import Remote
 from ..module_utils.memory import PARTS, ModelFiles, PoolParts, predict
 from ..module_utils.memory_settings import LLAMA_CPP, OLLAMA, Settings, SettingsError
 from ..module_utils.model_shape import MemoryShapeError, describe
+from ..module_utils.model_source import files_of, find_model, stores_here
 from ..module_utils.packing import Budget, DeclaredDemand, Demand, HostFit, Load, Placed, PredictedDemand, fit_host
-from .fleet import Accelerator, Declared, FileSource, Host, Model, Policy
+from .fleet import Accelerator, FileSource, Host, Model, OllamaSource, Policy, UrlSource
 from .problems import Problem
 
 GIB_IN_MIB = 1024
@@ -63,37 +66,52 @@ class Wanted:
     source: str
 
 
-def size_of(name: str, model: Model, host: Host) -> Wanted | Problem:
+# Reads the header of a model that is not declared: its files and where they were found. Raises GgufError.
+Find = Callable[[Model], "tuple[ModelFiles, str]"]
+
+
+def on_disk(model: Model) -> tuple[ModelFiles, str]:
+    """The header of a file on this machine."""
+    if not isinstance(model.source, FileSource):
+        raise GgufError("no header can be read at planning time and nothing is declared")
+    return files_of(read_header(model.source.path)), model.source.path
+
+
+def anywhere(model: Model) -> tuple[ModelFiles, str]:
+    """The header of a model wherever it is: a file or an Ollama's store on this machine, a registry, a plain address."""
+    if isinstance(model.source, OllamaSource | UrlSource):
+        name = model.source.name if isinstance(model.source, OllamaSource) else model.source.url
+        found = find_model(name, stores_here(os.environ), Remote())
+        return found.files, found.source
+    return on_disk(model)
+
+
+def size_of(name: str, model: Model, host: Host, find: Find = on_disk) -> Wanted | Problem:
     """The demand of a model on a host, or the Problem of a size that nobody knows or settings that no engine takes.
 
-    A header that can be read here wins over a declared size.
+    The header of a file that can be read here wins over a declared size; a declared size over a header elsewhere.
     """
     try:
-        files, basis, source = _files(model)
+        files, basis, source = _files(model, find)
     except (GgufError, MemoryShapeError) as error:
-        if model.declared is None:
-            return _size_unknown(name, str(error))
-        files, basis, source = None, "declared total", model.declared.source
+        return _size_unknown(name, str(error))
     if files is None:
-        return _declared_total(name, model.declared, source)
+        total_gib = model.declared.memory_gib if model.declared and model.declared.memory_gib else 0.0
+        return Wanted(DeclaredDemand(total_gib * GIB_IN_MIB), basis, source)
     demand = PredictedDemand(files, settings_of(model, host))
     problem = _settings_problem(name, demand)
     return problem or Wanted(demand, basis, source)
 
 
-def _files(model: Model) -> tuple[ModelFiles | None, str, str]:
-    if isinstance(model.source, FileSource):
-        try:
-            header = read_header(model.source.path)
-            shape = describe(header.metadata, header.tensors)
-        except (GgufError, MemoryShapeError):
-            if model.declared is None:
-                raise
-        else:
-            return ModelFiles(shape, header.known_bytes()), "header", model.source.path
+def _files(model: Model, find: Find) -> tuple[ModelFiles | None, str, str]:
     declared = model.declared
-    if declared is None:
-        raise MemoryShapeError("no header can be read at planning time and nothing is declared")
+    if declared is None or isinstance(model.source, FileSource):
+        try:
+            files, where = find(model)
+            return files, "header", where
+        except (GgufError, MemoryShapeError):
+            if declared is None:
+                raise
     if declared.file_bytes is None or declared.shape is None:
         return None, "declared total", declared.source
     shape = describe(metadata_of(declared.shape.model_dump()))
@@ -135,12 +153,6 @@ def _settings_problem(name: str, demand: PredictedDemand) -> Problem | None:
         got = f"settings that cannot be loaded ({error})"
         return Problem(("llm_models", name), got, "settings that the engine takes", "Mend them.")
     return None
-
-
-def _declared_total(name: str, declared: Declared | None, source: str) -> Wanted | Problem:
-    if declared is None or declared.memory_gib is None:
-        return _size_unknown(name, "its header cannot be read and no total is declared")
-    return Wanted(DeclaredDemand(declared.memory_gib * GIB_IN_MIB), "declared total", source)
 
 
 def _size_unknown(name: str, reason: str) -> Problem:

@@ -81,7 +81,7 @@ class Host(Strict):
     flash_attention: Literal["on", "off", "auto"] = Field("auto", description="ollama: OLLAMA_FLASH_ATTENTION as it is set")
     cache_ram_mib: Annotated[int, Field(ge=0)] | None = Field(
         None,
-        description="MiB of host memory for each model's prompt cache (LLAMA_ARG_CACHE_RAM); default: ollama 8192, llama_cpp 0",
+        description="MiB of host memory for each prompt cache (LLAMA_ARG_CACHE_RAM); default: ollama 8192, llama_cpp 0",
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils.packing import Budget, HostFit, Placed
-from .fit import Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, overcommitment, place, size_of
+from .fit import Find, Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, on_disk, overcommitment, place, size_of
 from .fleet import ExternalSource, Fleet, Host, OllamaSource
 from .problems import IntentError, Problem
 from .references import resident_models
@@ -16,13 +16,14 @@ from .references import resident_models
 SCHEMA_VERSION = 1
 
 
-def make_plan(fleet: Fleet, inventory: str) -> dict[str, Any]:
+def make_plan(fleet: Fleet, inventory: str, find: Find = on_disk) -> dict[str, Any]:
     """The plan document as plain data, with schema version, inventory name and content hash.
 
-    Raises IntentError naming every host whose resident set does not fit and every model of unknown size.
+    ``find`` reads the headers of models whose size is not declared. Raises IntentError naming every host whose resident set
+    does not fit and every model of unknown size.
     """
     problems: list[Problem] = []
-    hosts = {name: _host(fleet, name, problems) for name in fleet.hosts}
+    hosts = {name: _host(fleet, name, find, problems) for name in fleet.hosts}
     if problems:
         raise IntentError(problems)
     body = {
@@ -60,12 +61,12 @@ def check_plan(document: Any, inventory: str) -> dict[str, Any]:
     return document
 
 
-def _host(fleet: Fleet, name: str, problems: list[Problem]) -> dict[str, Any]:
+def _host(fleet: Fleet, name: str, find: Find, problems: list[Problem]) -> dict[str, Any]:
     host = fleet.hosts[name]
     pools = budgets(host, fleet.policy)
     empty = budget_problems(name, pools)
     problems += empty
-    sizes = _sizes(fleet, name, pools, problems)
+    sizes = _sizes(fleet, name, find, problems) if pools else {}
     fit = place(sizes, pools, host) if not empty else None
     refusal = overcommitment(name, fit, pools) if fit else None
     if refusal:
@@ -98,10 +99,10 @@ def _host_memory(fit: HostFit | None) -> dict[str, float | None]:
     return {"needed_mib": _rounded(needed), "budget_mib": _rounded(budget)}
 
 
-def _sizes(fleet: Fleet, host: str, pools: list[Budget], problems: list[Problem]) -> dict[str, Wanted]:
+def _sizes(fleet: Fleet, host: str, find: Find, problems: list[Problem]) -> dict[str, Wanted]:
     sizes: dict[str, Wanted] = {}
-    for name in resident_models(fleet, host) if pools else ():
-        size = size_of(name, fleet.models[name], fleet.hosts[host])
+    for name in resident_models(fleet, host):
+        size = size_of(name, fleet.models[name], fleet.hosts[host], find)
         if isinstance(size, Problem):
             problems.append(size)
         else:

@@ -1,7 +1,8 @@
-"""The compute buffers of a loaded model: what the graph of one micro-batch needs at its widest.
+"""An upper bound of the compute buffers: for architectures whose graph nobody has written down.
 
-An upper bound, to be replaced by the graph's own arithmetic: it reserves logits for the whole micro-batch, as
-``llama-fit-params`` prints it; a server reserves them for one token per sequence.
+It reserves logits for the whole micro-batch, as ``llama-fit-params`` prints it; a server reserves them for one token per
+sequence. Checked against ``llama-fit-params`` b10488 on six architectures: within 3 % with flash attention, up to 8 % too low
+without, so 10 % is added there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ F32_BYTES = 4
 # Activations of a layer that are alive together, in widths of the embedding; more where compressed attention decompresses.
 LIVE_WIDTHS = 3
 LIVE_WIDTHS_COMPRESSED = 10
+SCORES_MARGIN = 1.1
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class ComputeBuffers:
     exact: bool
 
 
-def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
+def compute_bound(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
     """The compute buffers of each pool. ``settings`` resolved; accelerators of kind cpu are the host."""
     cells = cells_of(settings, shape.window_tokens, shape.causal)
     widths = LIVE_WIDTHS_COMPRESSED if shape.mla else LIVE_WIDTHS
@@ -36,7 +38,8 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     largest = max(logits, mask)
     if settings.flash_attention == "off" and not shape.encoder:
         heads = max((layer.head_count for layer in shape.layers), default=0)
-        largest = max(largest, (heads + 1) * cells.context_cells * cells.ubatch_tokens * F32_BYTES)
+        scores = (heads + 1) * cells.context_cells * cells.ubatch_tokens * F32_BYTES
+        largest = max(largest, int(scores * SCORES_MARGIN))
     used = placement_of(len(shape.layers), settings, accelerators).used
     if not used:
         return ComputeBuffers((0,) * len(accelerators), largest, False)
