@@ -66,7 +66,7 @@ def entry(key: str, value: Value) -> bytes:
     if isinstance(value, (bool, int, float, str)):
         kind, data = scalar(value)
         return text(key) + struct.pack("<I", kind) + data
-    items = [(5, struct.pack("<i", item)) if type(item) is int else scalar(item) for item in value]
+    items = [scalar(item) if isinstance(item, (bool, float, str)) else (5, struct.pack("<i", item)) for item in value]
     kind = items[0][0] if items else 8
     return text(key) + struct.pack("<IIQ", 9, kind, len(items)) + b"".join(data for _kind, data in items)
 
@@ -87,7 +87,7 @@ def write_weights(stream: BinaryIO, tensor: Tensor, draw: random.Random) -> None
     pool = (
         struct.pack("<f", tensor.fill)
         if tensor.fill is not None
-        else b"".join(drawn(tensor.kind, draw) for _ in range(POOL_BLOCKS))
+        else b"".join(drawn(tensor.kind, draw) for _block in range(POOL_BLOCKS))
     )
     repeats, rest = divmod(tensor.bytes, len(pool))
     stream.write(pool * repeats + pool[:rest])

@@ -149,7 +149,7 @@ def create(server: Server, folder: Path, name: str, path: Path, parameters: Mapp
 
 def blob_of(folder: Path, name: str) -> str:
     """Digest of the weights of a model of the store: ``sha256-…``, as the scheduler sorts them."""
-    model, _, tag = name.partition(":")
+    model, _colon, tag = name.partition(":")
     manifest = folder / "models" / "manifests" / "registry.ollama.ai" / "library" / model / (tag or "latest")
     layers = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
     return next(str(layer["digest"]).replace(":", "-") for layer in layers if layer["mediaType"].endswith("image.model"))
