@@ -57,8 +57,11 @@ real: env-dev ## real servers on this machine: a registry from Debian's package
 property: env-dev ## long generated cases
 	@$(RUN) property
 
-scenarios: env-dev ## molecule scenarios in containers: real engines, root, Docker
-	@$(RUN) scenarios
+scenarios: env-dev ## molecule scenarios in containers (root, Docker), then real engines
+	@$(RUN) scenarios engines
+
+engines: env-dev ## memory and admission against real engines, built once
+	@$(RUN) engines
 
 drills: env-dev ## long drills
 	@$(RUN) drills
@@ -67,7 +70,7 @@ test-all: env-dev ## everything
 	@$(RUN) unit commands lint sanity integration real property scenarios drills
 
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
-	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in)); do \
+	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in tests/engines/*.in)); do \
 		echo "locks: $$wanted.txt"; case $$wanted in *-openmp) more=--no-deps;; *) more=;; esac; \
 		$(COMPILE) $$more "$$wanted.in" -o "$$wanted.txt" >/dev/null || exit 1; done
 

@@ -28,8 +28,8 @@ QUIET_S = 10.0
 LIMIT_S = 1800.0
 # The molecule scenario of `make integration`; those named drill-* are drills, all others are scenarios.
 EMBEDDED = "embedded"
-# How tests/container.py says so.
-CONTAINERS_UNAVAILABLE = 3
+# How tests/container.py and tests/engines/build.py say so.
+UNAVAILABLE = 3
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,17 @@ def scenarios() -> Count:
 def no_containers() -> str | None:
     """Why no container can be had here; None where one can."""
     result = run([sys.executable, "tests/container.py", "check"])
-    return result.lines[-1] if result.code == CONTAINERS_UNAVAILABLE else None
+    return result.lines[-1] if result.code == UNAVAILABLE else None
+
+
+def engines() -> Count:
+    """Predictions and the replay of admission against real engines, which are built once."""
+    result = run([sys.executable, "-m", "tests.engines.build", "all"])
+    if result.code == UNAVAILABLE:
+        return Count(skipped=1)
+    if result.code:
+        return Count(failed=1)
+    return pytest_stage("engines", "tests/engines", "engines")
 
 
 def drills() -> Count:
@@ -287,6 +297,7 @@ STAGES: dict[str, Callable[[], Count]] = {
     "real": real,
     "property": property_cases,
     "scenarios": scenarios,
+    "engines": engines,
     "drills": drills,
 }
 

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .compute_buffers import compute_buffers
+from .memory_before_llama_server import old_layer_caches
 from .memory_kv import checkpoint_bytes, layer_caches
-from .memory_kv_ollama import old_layer_caches
-from .memory_settings import Pool, Settings, cells_of, for_model, is_before_llama_server, resolved
+from .memory_settings import Pool, Settings, cells_of, for_model, resolved, runs_models_itself
 from .memory_weights import HOST, placed_weights, placement_of
 from .model_shape import ModelShape
 from .tensor_summary import TensorSummary
@@ -133,8 +133,6 @@ def predict(model: ModelFiles, settings: Settings, accelerators: tuple[Pool, ...
     _add_adapters(rows, model, used)
     _add_caches(rows, shape, chosen, devices)
     reasons += _add_compute(rows, shape, chosen, devices)
-    if is_before_llama_server(chosen):
-        reasons.append("compute buffers of Ollama before 0.30 were never compared")
     reasons += _add_projector(rows, model, chosen, devices)
     spread = len({*placement.layers, placement.output}) > 1
     if spread and shape.tensors and shape.tensors.layer_bytes is None:
@@ -197,7 +195,7 @@ def _host_parts(name: str, shape: ModelShape, settings: Settings, used: bool) ->
         overhead_mib=overhead + (HOST_DRIVER_MIB if used else 0.0),
         output_mib=output_bytes(shape, settings, output_rows(shape, settings)) / MIB,
         prompt_cache_mib=float(settings.cache_ram_mib or 0) if completes else 0.0,
-        checkpoint_mib=0.0 if is_before_llama_server(settings) else checkpoint_bytes(shape, settings) / MIB,
+        checkpoint_mib=0.0 if runs_models_itself(settings) else checkpoint_bytes(shape, settings) / MIB,
     )
 
 
@@ -236,7 +234,7 @@ def _add_caches(rows: list[PoolParts], shape: ModelShape, settings: Settings, de
     """Each layer's caches lie where its weights are, or on the host where the caches are not offloaded."""
     placement = placement_of(len(shape.layers), settings, devices)
     kv_bytes, state_bytes = [0] * len(rows), [0] * len(rows)
-    caches = old_layer_caches(shape, settings) if is_before_llama_server(settings) else layer_caches(shape, settings)
+    caches = old_layer_caches(shape, settings) if runs_models_itself(settings) else layer_caches(shape, settings)
     for where, cache in zip(placement.layers, caches):
         index = where if where != HOST and settings.kv_offload else len(rows) - 1
         kv_bytes[index] += cache.kv_bytes
@@ -249,6 +247,8 @@ def _add_compute(rows: list[PoolParts], shape: ModelShape, settings: Settings, d
     buffers = compute_buffers(shape, settings, devices)
     for index, size in enumerate((*buffers.accelerator_bytes, buffers.host_bytes)):
         rows[index] = replace(rows[index], compute_mib=size / MIB)
+    if runs_models_itself(settings):
+        return ["compute buffers are those of llama-server, which Ollama runs since v0.30"]
     return [] if buffers.exact else ["compute buffers are a bound: logits of a whole micro-batch"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from .model_shape import ModelShape
@@ -23,16 +24,15 @@ CACHE_RAM_MIB = 8192
 OLLAMA_BATCHES = ((32768, 2048), (4096, 1024), (0, 512))
 # llm/llama_server.go, DefaultEmbeddingNumBatchForContext: at most the context.
 OLLAMA_EMBEDDING_BATCH_TOKENS = 2048
-# Before it ran llama-server: api/types.go of v0.24.0.
-OLD_OLLAMA_BATCH_TOKENS = 512
 # server/sched.go of v0.24.0 and v0.33.0: these serve one sequence at a time, whatever was asked; so do models for embeddings.
 ONE_SEQUENCE = frozenset(
     """
     mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe nemotron_h_omni
     """.split()  # noqa: SIM905
 )
-# The first version that runs llama-server for every GGUF model (commit 9db4bdbad).
-FIRST_LLAMA_SERVER = (0, 30)
+# The first version that runs llama-server for every GGUF model (commit 9db4bdbad). Before it, Ollama ran models itself, with batches of this size (api/types.go, v0.24.0) or of an embedding model's whole context.
+FIRST_WITH_LLAMA_SERVER = (0, 30)
+OLD_BATCH_TOKENS = 512
 
 # src/llama-context.cpp of llama.cpp b10488: cells are allocated in groups of this size.
 CELL_PADDING = 256
@@ -94,8 +94,8 @@ def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
     ollama = settings.engine == OLLAMA
     total = settings.context_tokens * settings.parallel
     batch = settings.batch_tokens
-    if batch is None and is_before_llama_server(settings):
-        batch = min(OLD_OLLAMA_BATCH_TOKENS, settings.context_tokens)
+    if batch is None and runs_models_itself(settings):
+        batch = settings.context_tokens if settings.embedding else min(OLD_BATCH_TOKENS, settings.context_tokens)
     elif batch is None and ollama and settings.embedding:
         batch = min(OLLAMA_EMBEDDING_BATCH_TOKENS, settings.context_tokens)
     elif batch is None:
@@ -105,9 +105,9 @@ def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
         ubatch = batch if ollama or settings.embedding else UBATCH_TOKENS
     on_cpu = all(pool.kind == "cpu" for pool in accelerators) or settings.gpu_layers == 0
     mmap = settings.mmap if settings.mmap is not None else not (ollama and on_cpu)
+    # llama-server has the prompt cache, nobody else.
     cache_ram_mib = CACHE_RAM_MIB if settings.cache_ram_mib is None else settings.cache_ram_mib
-    if is_before_llama_server(settings):
-        cache_ram_mib = 0
+    cache_ram_mib = 0 if runs_models_itself(settings) else cache_ram_mib
     version = settings.engine_version or (OLLAMA_VERSION if ollama else LLAMA_CPP_VERSION)
     return replace(
         settings,
@@ -119,16 +119,12 @@ def resolved(settings: Settings, accelerators: tuple[Pool, ...]) -> Settings:
     )
 
 
-def version_of(text: str | None) -> tuple[int, ...] | None:
-    """``0.24.0`` or ``v0.24.0-rc1`` as numbers; None for what is no version."""
-    numbers = (text or "").lstrip("v").split("-")[0].split(".")
-    return tuple(int(part) for part in numbers) if all(part.isdigit() for part in numbers) else None
-
-
-def is_before_llama_server(settings: Settings) -> bool:
-    """Whether these settings mean an Ollama that did not run llama-server yet."""
-    version = version_of(settings.engine_version) if settings.engine == OLLAMA else None
-    return version is not None and version < FIRST_LLAMA_SERVER
+def runs_models_itself(settings: Settings) -> bool:
+    """Whether the engine is an Ollama of before v0.30; an unknown version is taken to be newer."""
+    found = re.match(r"v?(\d+)\.(\d+)\.", settings.engine_version or "")
+    if settings.engine != OLLAMA or not found:
+        return False
+    return (0, 0) < (int(found[1]), int(found[2])) < FIRST_WITH_LLAMA_SERVER
 
 
 def automatic_batch_tokens(total_context_tokens: int) -> int:

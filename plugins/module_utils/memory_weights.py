@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Sequence
 
-from .memory_settings import Pool, Settings, is_before_llama_server
+from .memory_before_llama_server import keeps_second_embedding
+from .memory_settings import Pool, Settings, runs_models_itself
 from .model_shape import ModelShape
 from .tensor_summary import TensorSummary
 
@@ -112,10 +113,12 @@ def _second_embedding(
     the host it is the same tensor, except for architectures that create the output first: the loader then makes two
     (models/gemma3n.cpp, gemma4.cpp); with mmap both are the same pages of the file.
     """
+    if keeps_second_embedding(shape, settings):
+        return tensors.token_embedding_bytes
     if not shape.tied_output or not shape.rules.has_output:
         return 0
     if placement.output == HOST:
-        twice = shape.rules.output_before_embedding and not (settings.mmap or is_before_llama_server(settings))
+        twice = shape.rules.output_before_embedding and not (settings.mmap or runs_models_itself(settings))
         return tensors.token_embedding_bytes if twice else 0
     unified = accelerators[placement.output].kind == "unified"
     return 0 if unified and settings.mmap else tensors.token_embedding_bytes

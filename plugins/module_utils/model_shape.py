@@ -245,8 +245,13 @@ def _shape(
         causal=bool(facts.get("attention.causal", rules.causal)),
         tensors=tensors,
         assumptions=(*found.assumptions, *missing),
-        facts=tuple(sorted((key, _hashable(value)) for key, value in facts.items() if not key.startswith("tokenizer."))),
+        facts=tuple(sorted((key, _hashable(value)) for key, value in facts.items() if _is_kept(key))),
     )
+
+
+def _is_kept(key: str) -> bool:
+    """Of the tokenizer only its kind, which decides the engine of an Ollama before v0.30."""
+    return not key.startswith("tokenizer.") or key == "tokenizer.ggml.pre"
 
 
 def _optional(value: Any) -> int | None:

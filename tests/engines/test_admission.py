@@ -1,8 +1,9 @@
 """The replay against real engines: after each request the same models are loaded, with the same context, on the same devices.
 
-Needs real Ollama binaries: OLLAMA_TEST_BINARIES names them, separated by colons, one of each scheduler family (v0.24.0,
-v0.33.0). On the CPU they load tiny models with their own runner; for devices that are not there the newer one gets a
-stand-in for llama-server, which simulates them, so that its scheduler is real and the memory is not.
+The engines are those that `make engines` builds, one of each scheduler family (v0.24.0, v0.33.0), or the binaries that
+OLLAMA_TEST_BINARIES names, separated by colons. On the CPU they load tiny models with their own runner; for devices that are
+not there the newer one gets a stand-in for llama-server, which simulates them, so that its scheduler is real and the memory is
+not.
 """
 
 from __future__ import annotations
@@ -20,19 +21,29 @@ from plugins.plugin_utils.admission_rules import rules_for
 from plugins.plugin_utils.admission_steps import serve
 from plugins.plugin_utils.admission_types import Request
 from tests.engines.admission_scenarios import ON_DEVICES, ON_THE_CPU, Scenario
+from tests.engines.build import folder_of
 from tests.engines.ollama_lab import Engine, ollama, version_of
+from tests.engines.scenarios import VERSIONS
 
-BINARIES = [Path(path) for path in os.environ.get("OLLAMA_TEST_BINARIES", "").split(":") if path]
+pytestmark = pytest.mark.engines
 # An unload returns before the memory is back: discrete devices are watched for it, at most 5 s.
 SETTLE_S = 8.0
 
 Loaded = dict[str, tuple[int, tuple[str, ...]]]
 
 
+def binaries() -> dict[Path, str]:
+    """Each binary with its version."""
+    named = [Path(path) for path in os.environ.get("OLLAMA_TEST_BINARIES", "").split(":") if path]
+    if named:
+        return {binary: version_of(binary) for binary in named}
+    built = {folder_of(f"ollama-{version}") / "bin" / "ollama": version for version in VERSIONS}
+    return {binary: version for binary, version in built.items() if binary.is_file()}
+
+
 def cases() -> list[Any]:
     found = []
-    for binary in BINARIES:
-        version = version_of(binary)
+    for binary, version in binaries().items():
         rules, _note = rules_for(version)
         chosen = [item for item in (*ON_THE_CPU, *ON_DEVICES) if rules and rules.family in item.families]
         found += [pytest.param(binary, version, item, id=f"v{version}: {item}") for item in chosen]
@@ -64,7 +75,7 @@ def settled(engine: Engine, root: Path, scenario: Scenario, expected: list[Loade
         time.sleep(0.2)
 
 
-@pytest.mark.skipif(not BINARIES, reason="OLLAMA_TEST_BINARIES names no engine")
+@pytest.mark.skipif(not binaries(), reason="no Ollama is built here: python -m tests.engines.build all")
 @pytest.mark.parametrize(("binary", "version", "scenario"), cases())
 def test_the_replay_says_what_the_engine_does(binary: Path, version: str, scenario: Scenario, tmp_path: Path) -> None:
     rules, _note = rules_for(version)

@@ -69,6 +69,18 @@ def test_a_stage_that_breaks_counts_as_failed_and_the_rest_runs(
     assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 1 failed, 1 skipped"
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(0, run.Count(7)), (run.UNAVAILABLE, run.Count(skipped=1)), (1, run.Count(failed=1)), (124, run.Count(failed=1))],
+)
+def test_engines_that_cannot_be_had_are_skipped_and_broken_builds_are_not(
+    monkeypatch: pytest.MonkeyPatch, code: int, expected: run.Count
+) -> None:
+    monkeypatch.setattr(run, "run", lambda _command: run.Result(code))
+    monkeypatch.setattr(run, "pytest_stage", lambda *_words: run.Count(7))
+    assert run.engines() == expected
+
+
 def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["unitt"]) == 2
     assert "unitt" in capsys.readouterr().out
