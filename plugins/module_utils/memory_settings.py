@@ -30,7 +30,8 @@ ONE_SEQUENCE = frozenset(
     mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe nemotron_h_omni
     """.split()  # noqa: SIM905
 )
-# The first version that runs llama-server for every GGUF model (commit 9db4bdbad). Before it, Ollama ran models itself, with batches of this size (api/types.go, v0.24.0) or of an embedding model's whole context.
+# The first version that runs llama-server for every GGUF model (commit 9db4bdbad). Before it, Ollama ran
+# models itself, with batches of this size (api/types.go, v0.24.0) or of an embedding model's whole context.
 FIRST_WITH_LLAMA_SERVER = (0, 30)
 OLD_BATCH_TOKENS = 512
 
