@@ -1,0 +1,49 @@
+"""Which builder makes the graph of an architecture."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Sequence
+
+from .builder import Builder
+from .decoder import build_decoder
+from . import encoder, gemma, hybrid, special
+from .latent import RECIPE as LATENT
+from .latent import latent_block
+from .recipes import RECIPES
+
+Build = Callable[[Builder, Sequence[int]], None]
+
+
+def _decoder(recipe, block=None) -> Build:
+    return lambda b, layers: build_decoder(b, recipe, layers, block)
+
+
+BUILDERS: dict[str, Build] = {
+    **{name: _decoder(recipe) for name, recipe in RECIPES.items()},
+    "deepseek2": _decoder(LATENT, latent_block),
+    **dict.fromkeys(("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3"), encoder.build_bert),
+    "llama4": _decoder(special.LLAMA_4, special.llama4_block),
+    "bitnet": _decoder(special.Recipe(), special.bitnet_block),
+    "deci": _decoder(special.Recipe(), special.deci_block),
+    "arctic": _decoder(special.Recipe(), special.arctic_block),
+    "grok": special.build_grok,
+    "smallthinker": _decoder(special.Recipe(), special.small_thinker_block),
+    "grovemoe": _decoder(special.Recipe(), special.grove_block),
+    "chameleon": special.build_chameleon,
+    "talkie": special.build_talkie,
+    "plamo2": _decoder(special.Recipe(), special.plamo2_block),
+    "gemma3n": gemma.build_3n,
+    "gemma4": gemma.build_4,
+    "qwen35": _decoder(hybrid.DELTA, hybrid.delta_block),
+    "qwen35moe": _decoder(hybrid.DELTA, hybrid.delta_block),
+    "granitehybrid": _decoder(hybrid.GRANITE, hybrid.state_block),
+    "falcon-h1": _decoder(hybrid.FALCON, hybrid.both_block),
+    "nemotron_h": _decoder(hybrid.NEMOTRON, hybrid.one_block),
+    "nemotron_h_moe": _decoder(hybrid.NEMOTRON, hybrid.one_block),
+    "lfm2": _decoder(hybrid.LFM, hybrid.short_block),
+    "lfm2moe": _decoder(hybrid.LFM, hybrid.short_block),
+    "jamba": _decoder(hybrid.JAMBA, hybrid.first_state_block),
+    "mamba": _decoder(hybrid.MAMBA, hybrid.mamba_block),
+    "mamba2": _decoder(hybrid.MAMBA, hybrid.mamba_block),
+}

@@ -1,0 +1,81 @@
+"""Compressed attention (MLA) and the older form of the same models, which caches every head.
+
+Source: src/models/deepseek2.cpp of llama.cpp b10488.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .attention import Heads, attend, attend_latent
+from .builder import Builder
+from .decoder import Experts, Recipe, mixture
+from .feed_forward import feed_forward
+from .tensors import OTHER, Tensor, concat, like, made, over, rope, view
+
+# enum llama_expert_gating_func_type of src/llama-hparams.h, and the blocks of DeepSeek-V2 Lite and V2 (models/deepseek2.cpp).
+SOFTMAX_GATING = 1
+VERSION_2_BLOCKS = (27, 60)
+RECIPE = Recipe(experts=Experts(shared="plain"))
+
+
+def latent_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
+    """One layer: attention through the latent row, then experts or a dense network."""
+    result = latent_attention(b, b.norm(value))
+    result, value = b.chosen(result, value)
+    middle = over(result, value)
+    hidden = b.norm(middle)
+    if b.layer.experts and recipe.experts is not None:
+        kind = replace(recipe.experts, normed=bool(b.fact("expert_weights_norm")), selection_bias=selection_biased(b))
+        hidden = mixture(b, kind, hidden)
+    else:
+        hidden = feed_forward(b, hidden, b.layer.feed_forward_length)
+    return over(hidden, middle)
+
+
+def selection_biased(b: Builder) -> bool:
+    """Whether a learned bias takes part in the choice of experts: since DeepSeek-V3; version 2 chose by softmax alone."""
+    return b.fact("expert_gating_func") != SOFTMAX_GATING and b.shape.block_count not in VERSION_2_BLOCKS
+
+
+def queries(b: Builder, into: Tensor, length: int) -> Tensor:
+    """The queries of all heads, through a narrow matrix where the model has one."""
+    rank = int(b.fact("attention.q_lora_rank") or 0)
+    if rank:
+        into = b.norm(b.linear(into, rank))
+    return b.linear(into, length * b.layer.head_count)
+
+
+def latent_attention(b: Builder, into: Tensor, rotate: bool = True) -> Tensor:
+    """The attention of one layer, compressed or not."""
+    mla, tokens, heads = b.shape.mla, b.tokens, b.layer.head_count
+    rank, turning = int(b.fact("attention.kv_lora_rank") or 0), int(b.fact("rope.dimension_count") or 0)
+    length = mla.key_length if mla else b.layer.key_length
+    plain = length - turning
+    q = queries(b, into, length)
+    q_plain, q_turned = view(q, (plain, heads, tokens, 1)), view(q, (turning, heads, tokens, 1))
+    row = b.linear(into, rank + turning)
+    latent, k_turned = view(row, (rank, tokens, 1, 1)), view(row, (turning, 1, tokens, 1))
+    if rotate:
+        q_turned, k_turned = rope(q_turned, b.positions()), rope(k_turned, b.positions())
+    latent = b.norm(latent)
+    if mla is None:
+        return _decompressed(b, latent, q_plain, q_turned, k_turned, plain)
+    absorbed = b.linear(view(q_plain, (plain, tokens, heads, 1)), rank)
+    query = concat(view(absorbed, (rank, heads, tokens, 1)), q_turned, 0)
+    if b.fact("attention.temperature_scale"):
+        query = over(query, b.input("scale", (1, 1, tokens, 1)))
+    latent = view(latent, (rank, 1, tokens, 1))
+    return attend_latent(b, query, concat(latent, k_turned, 0), latent, mla.value_length)
+
+
+def _decompressed(b: Builder, latent: Tensor, q_plain: Tensor, q_turned: Tensor, k_turned: Tensor, plain: int) -> Tensor:
+    heads, tokens, length = b.layer.head_count, b.tokens, b.layer.value_length
+    both = b.linear(latent, heads * (plain + length))
+    k_plain = view(both, (plain, heads, tokens, 1))
+    values = like(view(both, (length, heads, tokens, 1)))
+    query = concat(q_plain, q_turned, 0)
+    repeated = made(OTHER, q_turned.ne, (k_turned, q_turned))
+    repeated.src = (k_turned,)
+    key = concat(k_plain, repeated, 0)
+    return attend(b, Heads(query, key, values))

@@ -1,0 +1,185 @@
+"""Layers that keep a state instead of a cache: Mamba 1 and 2, gated delta nets, short convolutions.
+
+Source: src/llama-graph.cpp (build_rs), src/models/mamba-base.cpp, delta-net-base.cpp, qwen35.cpp, lfm2.cpp, plamo2.cpp of
+llama.cpp b10488. The copies of states that no sequence uses are left out: they are empty in the worst case.
+"""
+
+from __future__ import annotations
+
+from .builder import Builder
+from .tensors import GET_ROWS, I32, OTHER, Tensor, concat, like, made, over, product, sum_rows, view, written
+
+# What the CUDA kernels take (ggml_backend_cuda_device_supports_op of ggml-cuda.cu).
+CONVOLUTION_CHANNELS = 128
+SCAN_STATES = (128, 256)
+SCAN_HEAD_STEP = 16
+FIRST_SCAN_STATE = 16
+
+
+class State:
+    """The sizes of the state of this model's recurrent layers."""
+
+    def __init__(self, b: Builder) -> None:
+        facts = b.shape.state
+        assert facts is not None
+        self.inner, self.size, self.groups = facts.inner_size, facts.state_size, facts.group_count
+        self.ranks, self.kernel = facts.time_step_rank, facts.conv_kernel
+        self.rolling, self.elements = facts.rolling_elements, facts.state_elements
+        self.sequences = b.plan.sequences
+        self.each = b.tokens // b.plan.sequences
+
+
+def rows(b: Builder) -> Tensor:
+    """Which state belongs to which sequence: one slice of the input for the whole graph."""
+    whole = b.input("state_rows", (b.plan.sequences, 1, 1, 1), I32)
+    if "state_slice" not in b.inputs:
+        b.inputs["state_slice"] = view(whole, whole.ne)
+    return b.inputs["state_slice"]
+
+
+def states(b: Builder, elements: int) -> Tensor:
+    """build_rs: the states of the sequences of this batch, copied out of the cache."""
+    cache = b.cache
+    b.graph.expand(written(cache))
+    result = made(GET_ROWS, (elements, b.plan.sequences, 1, 1), (cache, rows(b)))
+    b.graph.expand(result)
+    return result
+
+
+def stored(b: Builder, value: Tensor) -> None:
+    """Copy a new state into the cache."""
+    b.graph.expand(written(b.cache, value))
+
+
+def convolved(b: Builder, s: State, value: Tensor, channels: int, bias: bool, activation: bool = True) -> Tensor:
+    """A rolling convolution over the last tokens and these; what rolls on is stored."""
+    rolling = view(states(b, s.rolling), (s.kernel - 1, channels, s.sequences, 1))
+    extended = concat(rolling, view(value, (s.each, channels, s.sequences, 1)), 0)
+    stored(b, view(extended, (s.kernel - 1, channels, s.sequences, 1)))
+    result = made(OTHER, (channels, s.each, s.sequences, 1), (extended, b.weight))
+    result.on_device = channels % CONVOLUTION_CHANNELS == 0
+    if bias:
+        result = over(result, b.weight)
+    return over(result) if activation else result
+
+
+def scan(b: Builder, s: State, x: Tensor, *others: Tensor) -> Tensor:
+    """The state space recurrence: the results of all tokens and, behind them, the new states."""
+    cache = b.cache
+    b.graph.expand(written(cache))
+    elements = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + s.size * s.inner * s.sequences
+    result = made(OTHER, (elements, 1, 1, 1), (cache, x, *others, rows(b)))
+    b.graph.expand(result)
+    stored(b, view(result, (s.size * s.inner, s.sequences, 1, 1)))
+    return result
+
+
+def mamba1(b: Builder, value: Tensor) -> Tensor:
+    """build_mamba_layer."""
+    s = State(b)
+    both = b.linear(view(value, (b.width, s.each, s.sequences, 1)), 2 * s.inner)
+    x, z = (view(both, (s.inner, s.each, s.sequences, 1)) for _ in range(2))
+    x = convolved(b, s, x, s.inner, True)
+    mixed = b.linear(x, s.ranks + 2 * s.size)
+    step = view(mixed, (s.ranks, s.each, s.sequences, 1))
+    into, out = (view(mixed, (s.size, 1, s.each, s.sequences)) for _ in range(2))
+    if b.fact("ssm.dt_b_c_rms") or b.has("blk.ssm_dt_norm.weight", b.shape.architecture == "jamba"):
+        step, into, out = b.norm(step), b.norm(into), b.norm(out)
+    step = b.linear(step, s.inner, True)
+    heads = view(x, (1, s.inner, s.each, s.sequences))
+    result = scan(b, s, heads, step, b.weight, into, out)
+    result.on_device = s.size == FIRST_SCAN_STATE and s.inner % CONVOLUTION_CHANNELS == 0
+    y = over(view(result, (s.inner, s.each, s.sequences, 1)), over(x, b.weight))
+    y = made(OTHER, y.ne, (like(z), y))
+    return view(b.linear(y, b.width), (b.width, b.tokens, 1, 1))
+
+
+def mamba2(b: Builder, value: Tensor) -> Tensor:
+    """build_mamba2_layer."""
+    s = State(b)
+    length, channels = s.inner // s.ranks, s.inner + 2 * s.groups * s.size
+    both = b.linear(view(value, (b.width, s.each, s.sequences, 1)), s.inner + channels + s.ranks)
+    z = view(both, (length, s.ranks, s.each, s.sequences))
+    mixed = convolved(
+        b, s, view(both, (channels, s.each, s.sequences, 1)), channels, b.has("blk.ssm_conv1d.bias", True)
+    )
+    x = view(mixed, (length, s.ranks, s.each, s.sequences))
+    into, out = (view(mixed, (s.size, s.groups, s.each, s.sequences)) for _ in range(2))
+    step = over(like(view(both, (s.ranks, s.each, s.sequences, 1))), b.weight)
+    result = scan(b, s, x, step, b.weight, into, out)
+    result.on_device = s.size in SCAN_STATES and length % SCAN_HEAD_STEP == 0
+    y = over(view(result, x.ne), over(x, b.weight))
+    y = made(OTHER, y.ne, (like(z), y))
+    if b.has("blk.ssm_norm.weight", b.shape.architecture != "falcon-h1"):
+        y = b.norm(view(y, (s.inner // s.groups, s.groups, s.each, s.sequences)))
+    y = view(y, (s.inner, s.each, s.sequences, 1))
+    return view(b.linear(y, b.width), (b.width, b.tokens, 1, 1))
+
+
+def delta_net(b: Builder, value: Tensor) -> Tensor:
+    """A gated delta net as Qwen 3.5 has it (build_layer_attn_linear)."""
+    s = State(b)
+    length, channels = s.inner // s.ranks, s.inner + 2 * s.groups * s.size
+    mixed = view(b.linear(value, channels), (channels, s.each, s.sequences, 1))
+    gate = b.linear(value, s.inner)
+    beta = over(view(b.linear(value, s.ranks), (1, s.ranks, s.each, s.sequences)))
+    alpha = over(view(b.linear(value, s.ranks), (s.ranks, s.each, s.sequences, 1)), b.weight)
+    decay = view(over(over(alpha), b.weight), (1, s.ranks, s.each, s.sequences))
+    output = delta_rule(b, s, mixed, channels, length, decay, beta)
+    return gated_output(b, s, output, gate, length)
+
+
+def delta_rule(b: Builder, s: State, mixed: Tensor, channels: int, length: int, decay: Tensor, beta: Tensor) -> Tensor:
+    """Convolution, normed queries and keys, the fused recurrence; returns its results as heads."""
+    rolling = view(states(b, s.rolling), (s.kernel - 1, channels, s.sequences, 1))
+    extended = concat(rolling, view(mixed, (s.each, channels, s.sequences, 1)), 0)
+    stored(b, view(extended, (s.kernel - 1, channels, s.sequences, 1)))
+    state = view(states(b, s.elements), (length, length, s.ranks, s.sequences))
+    whole = over(_convolution(b, extended, channels, s))
+    q, k = (like(view(whole, (s.size, s.groups, s.each, s.sequences))) for _ in range(2))
+    v = view(whole, (length, s.ranks, s.each, s.sequences))
+    return recurrence(b, s, q, k, v, decay, beta, state)
+
+
+def _convolution(b: Builder, extended: Tensor, channels: int, s: State) -> Tensor:
+    result = made(OTHER, (channels, s.each, s.sequences, 1), (extended, b.weight))
+    result.on_device = channels % CONVOLUTION_CHANNELS == 0
+    return result
+
+
+def recurrence(
+    b: Builder, s: State, q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor
+) -> Tensor:
+    """The fused gated delta net: results of all tokens and the new states in one tensor."""
+    length, heads = v.ne[0], v.ne[1]
+    ne = (length * heads, b.tokens + length * s.sequences, 1, 1)
+    result = made(OTHER, ne, (q, k, v, decay, beta, state))
+    stored(b, view(result, (length, length, heads, s.sequences)))
+    return view(result, (length, heads, s.each, s.sequences))
+
+
+def gated_output(b: Builder, s: State, output: Tensor, gate: Tensor, length: int) -> Tensor:
+    """Normed heads times the gate, and the output matrix."""
+    normed = b.norm(output)
+    gated = over(view(gate, (length, s.ranks, s.each, s.sequences)))
+    result = view(over(normed, gated), (length * s.ranks, s.each, s.sequences, 1))
+    return view(b.linear(result, b.width), (b.width, b.tokens, 1, 1))
+
+
+def short_convolution(b: Builder, value: Tensor) -> Tensor:
+    """The gated short convolution of LFM2."""
+    kernel = int(b.fact("shortconv.l_cache") or 1)
+    each, sequences, width = b.tokens // b.plan.sequences, b.plan.sequences, b.width
+    parts = b.linear(view(value, (width, each, sequences, 1)), 3 * width)
+    first, second, third = (view(parts, (width, each, sequences, 1)) for _ in range(3))
+    gated = view(over(first, third), (each, width, sequences, 1))
+    rolling = view(states(b, (kernel - 1) * width), (kernel - 1, width, sequences, 1))
+    extended = concat(rolling, gated, 0)
+    stored(b, view(extended, (kernel - 1, width, sequences, 1)))
+    result = made(OTHER, (width, each, sequences, 1), (extended, b.weight))
+    result.on_device = width % CONVOLUTION_CHANNELS == 0
+    result = b.linear(over(second, result), width)
+    return view(result, (width, b.tokens, 1, 1))
+
+
+__all__ = ["product", "sum_rows"]

@@ -1,0 +1,193 @@
+"""Which backend computes each node, and what has to be copied from one to another: ggml's scheduler.
+
+Source: ggml/src/ggml-backend.cpp of llama.cpp b10488 (ggml_backend_sched_split_graph and what it calls). Backends are
+numbered as there: devices first, the CPU last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable
+
+from .tensors import COPY, FLASH_ATTENTION, GET_ROWS, MUL_MAT, MUL_MAT_ID, ROPE, Graph, Tensor
+
+# GGML_SCHED_MAX_SPLIT_INPUTS and GGML_SCHED_MAX_COPIES.
+SPLIT_INPUTS = 30
+PIPELINE_COPIES = 4
+# ggml/src/ggml-cuda/ggml-cuda.cu, GGML_OP_OFFLOAD_MIN_BATCH: from so many rows on, a device computes with weights of the host.
+OFFLOAD_ROWS = 32
+
+
+@dataclass
+class Schedule:
+    """The graph as it is laid out: with the copies between backends, and how many parts it is computed in."""
+
+    leaves: list[Tensor]
+    nodes: list[Tensor]
+    splits: int
+
+
+def schedule(graph: Graph, devices: int, pipeline: bool = False, offload: bool = True) -> Schedule:
+    """Assign a backend to every tensor and insert the copies. With no device everything is the CPU's."""
+    if not devices:
+        for tensor in (*graph.leaves, *graph.nodes):
+            tensor.backend = 0
+        return Schedule(graph.leaves, graph.nodes, 1)
+    cpu = devices
+    for leaf in graph.leaves:
+        leaf.backend = cpu
+    for node in graph.nodes:
+        node.backend = node.pinned if node.pinned >= 0 else _by_memory(node, cpu, offload)
+    _spread(graph.nodes, cpu, only_devices=True)
+    _spread(reversed(graph.nodes), cpu, only_devices=True)
+    _spread(graph.nodes, cpu, only_devices=False)
+    _spread(reversed(graph.nodes), cpu, only_devices=False)
+    for node in graph.nodes:
+        if node.backend < 0:
+            node.backend = _most_inputs(node, cpu)
+    return _split(graph, cpu, pipeline)
+
+
+def _able(node: Tensor, backend: int, cpu: int) -> bool:
+    return backend == cpu or node.on_device
+
+
+def _by_memory(node: Tensor, cpu: int, offload: bool) -> int:
+    """Pass 1: where the memory or the weights of a node are."""
+    if node.root is not None and node.root.home is not None:
+        return node.root.home
+    if node.op in (ROPE, FLASH_ATTENTION):
+        return -1
+    for source in node.src:
+        if source.weight and source.home is not None:
+            if source.home == cpu and offload and node.on_device and _batch_rows(node) >= OFFLOAD_ROWS:
+                return 0
+            return source.home if _able(node, source.home, cpu) else -1
+    return -1
+
+
+def _batch_rows(node: Tensor) -> int:
+    """What the device takes for the batch size of a node (get_op_batch_size of ggml-cuda.cu)."""
+    if node.op == GET_ROWS:
+        return 0
+    if node.op == MUL_MAT:
+        return node.ne[1]
+    if node.op in (MUL_MAT_ID, ROPE):
+        return node.ne[2]
+    return node.ne[1] * node.ne[2] * node.ne[3]
+
+
+def _spread(nodes: Iterable[Tensor], cpu: int, only_devices: bool) -> None:
+    """Pass 2: neighbours of assigned nodes follow them."""
+    current = -1
+    for node in nodes:
+        backend = node.backend
+        if backend >= 0:
+            current = -1 if only_devices and backend == cpu else backend
+        elif current >= 0 and (current == cpu or node.on_device):
+            node.backend = current
+
+
+def _most_inputs(node: Tensor, cpu: int) -> int:
+    """Pass 3: a node that no neighbour could take goes where most of its sources are; a device wins a draw."""
+    best, chosen = -1, cpu
+    for backend in range(cpu + 1):
+        if _able(node, backend, cpu):
+            count = sum(_place(source) == backend for source in node.src)
+            if count > best:
+                best, chosen = count, backend
+    return chosen
+
+
+def _place(tensor: Tensor) -> int:
+    """The backend in whose memory a tensor lies."""
+    base = tensor.root or tensor
+    return base.backend if base.home is None else base.home
+
+
+class _Splitter:
+    """Pass 5: cuts the nodes where the backend changes and copies what the next part needs from elsewhere."""
+
+    def __init__(self, cpu: int, copies: int) -> None:
+        self.cpu = cpu
+        self.copies = copies
+        self.nodes: list[Tensor] = []
+        self.pending: list[Tensor] = []
+        self.inputs = 0
+        self.backend = -1
+        self.splits = 0
+        self.copied: dict[tuple[int, int], Tensor] = {}
+        self.first_leaves: list[Tensor] = []
+        self.split_leaves: list[Tensor] = []
+
+    def add(self, node: Tensor) -> None:
+        if node.backend != self.backend or self._needs_new_part(node):
+            self._flush()
+            self.backend = node.backend
+            self.inputs = 0
+            self.splits += 1
+        sources = node.src
+        for index, source in enumerate(sources):
+            if self.copies > 1 and source.graph_input:
+                self._keep_copies_of_input(source)
+            place = _place(source)
+            if place not in (self.backend, -1):
+                node.src = (*node.src[:index], self._copy(source), *node.src[index + 1 :])
+        self.pending.append(node)
+
+    def finish(self) -> None:
+        self._flush()
+
+    def _needs_new_part(self, node: Tensor) -> bool:
+        """A weight from elsewhere starts a new part, so that the memory of the copies before it is free again."""
+        if not self.inputs:
+            return False
+        for source in node.src:
+            if _place(source) == self.backend:
+                continue
+            if source.weight or (self.inputs >= SPLIT_INPUTS and (id(source), self.backend) not in self.copied):
+                return True
+        return False
+
+    def _flush(self) -> None:
+        self.nodes.extend(self.pending)
+        self.pending = []
+
+    def _copy(self, source: Tensor) -> Tensor:
+        """The copy on the current backend; made once for the whole graph, at the start of the part that needs it first."""
+        key = (id(source), self.backend)
+        if key not in self.copied:
+            self.inputs += 1
+            copy = self._duplicate(source, self.backend)
+            copy.src = (source,)
+            self.copied[key] = copy
+            self.nodes.append(copy)
+            if self.copies > 1:
+                copy.output = True
+                others = [self._duplicate(source, self.backend, output=True) for _ in range(self.copies - 1)]
+                self.split_leaves.extend([copy, *others])
+        return self.copied[key]
+
+    def _keep_copies_of_input(self, source: Tensor) -> None:
+        if not source.output:
+            source.output = True
+            others = [self._duplicate(source, source.backend, output=True) for _ in range(self.copies - 1)]
+            self.first_leaves.extend([source, *others])
+
+    @staticmethod
+    def _duplicate(source: Tensor, backend: int, output: bool = False) -> Tensor:
+        copy = Tensor()
+        copy.op, copy.ne, copy.dtype, copy.backend, copy.output = COPY, source.ne, source.dtype, backend, output
+        copy.bytes_outside = source.bytes_outside
+        return copy
+
+
+def _split(graph: Graph, cpu: int, pipeline: bool) -> Schedule:
+    splitter = _Splitter(cpu, PIPELINE_COPIES if pipeline else 1)
+    for node in graph.nodes:
+        splitter.add(node)
+    splitter.finish()
+    kept = {id(leaf) for leaf in splitter.first_leaves}
+    leaves = [*splitter.first_leaves, *splitter.split_leaves, *(leaf for leaf in graph.leaves if id(leaf) not in kept)]
+    return Schedule(leaves, splitter.nodes, splitter.splits)
+
