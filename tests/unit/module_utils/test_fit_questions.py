@@ -116,14 +116,14 @@ def here():
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (None, [("ram", 4096 - 512, "cuda")]),
+        (None, [("ram", 4096 - 512, "cpu")]),
         ([{"name": "a", "kind": "gpu", "memory_gib": 8, "reserved_gib": 1}], [("a", 8192 - 1024 - 512, "cuda")]),
         ([{"name": "a", "kind": "gpu", "memory_gib": 8, "headroom_gib": 0, "backend": "rocm"}], [("a", 8192, "rocm")]),
         ([{"name": "m", "kind": "unified", "memory_gib": 64, "wired_limit_gib": 60}], [("m", 60 * 1024 - 512, "metal")]),
     ],
 )
 def test_accelerators_are_those_described_or_those_here(said, expected):
-    assert [(item.name, item.budget_mib, item.backend) for item in budgets_of(said, 0.5, here)] == expected
+    assert [(item.name, item.budget_mib, item.library) for item in budgets_of(said, 0.5, here)] == expected
 
 
 @pytest.mark.parametrize(
