@@ -38,6 +38,8 @@ def _admission(host: Mapping[str, Any]) -> str:
     if said["stays"] is False and said["mend"] and said["mend"]["found"]:
         missing = ", ".join(f"{item['setting']}={item['value']}" for item in said["mend"]["changes"])
         return f"stays once {missing} is set: {said['reason']}"
+    if said["stays"] and said["engine_version"]:
+        return f"stays in memory: the scheduler of Ollama {said['engine_version']} evicts none of them"
     stays = {True: "stays in memory", False: "would not stay", None: "eviction not proven"}[said["stays"]]
     return f"{stays}: {said['reason']}"
 

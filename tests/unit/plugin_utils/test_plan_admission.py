@@ -74,10 +74,10 @@ def refused(*args, **more):
             {"server": FOREVER},
             ("over 80 % of the", "num_ctx=65536", "llm_models.m1.context_tokens: 65536"),
         ),
-        # 23.0 of 23.5 GiB, but llama-server keeps 1 GiB of its own free.
+        # 23.4 of 23.5 GiB, but llama-server keeps 1 GiB of its own free.
         (
             ("qwen3-30b-a3b-2507-q4_K_M",),
-            53248,
+            58000,
             {"server": FOREVER},
             ("leave a part in RAM", "LLAMA_ARG_FIT_TARGET=512", "llm_host.server.fit_target_mib: 512"),
         ),
@@ -96,7 +96,7 @@ def test_a_set_that_fits_but_would_not_stay_is_refused_with_what_mends_it(names,
         ([24], SMALL, 4096, {"server": {"max_loaded_models": 4}}),
         ([24], SMALL, 4096, {"server": {"max_loaded_models": 4}, "version": "0.24.0"}),
         ([24], ("gemma3-4b-q4_K_M", "gemma4-e4b-q4_K_M"), [131072, 65536], {}),
-        ([24], ("qwen3-30b-a3b-2507-q4_K_M",), 53248, {"server": {"fit_target_mib": 512}}),
+        ([24], ("qwen3-30b-a3b-2507-q4_K_M",), 58000, {"server": {"fit_target_mib": 512}}),
         # Latent attention: 131,072 tokens take 3.9 GiB, the engine counts 1.7.
         ([24], ("deepseek-v2-lite-16b-q4_K_M", "llama3.2-3b-q4_K_M"), [131072, 16384], {}),
         ([24, 24], ("qwen3-30b-a3b-2507-q4_K_M", "gpt-oss-20b-mxfp4", "qwen3-4b-2507-q4_K_M"), 16384, {}),
@@ -159,7 +159,7 @@ def test_the_table_says_what_is_missing():
     text = plan_table(make_plan(lab([24], SMALL[:2]), "test", find))
     assert "stays once OLLAMA_KEEP_ALIVE=-1 is set: m0 leaves after 300 s" in text
     text = plan_table(make_plan(lab([24], SMALL[:2], server=FOREVER), "test", find))
-    assert "stays in memory: All of them stay" in text
+    assert "stays in memory: the scheduler of Ollama 0.33.0 evicts none of them" in text
 
 
 def test_an_old_card_has_no_flash_attention_in_some_versions():
