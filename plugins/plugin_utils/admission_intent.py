@@ -14,12 +14,12 @@ from ..module_utils.memory_settings import Pool, Settings, SettingsError, for_mo
 from ..module_utils.memory_weights import layer_bytes, placed_weights
 from ..module_utils.model_shape import ModelShape
 from ..module_utils.packing import Budget, DeclaredDemand, PredictedDemand
+from .admission_prediction import shape_from_facts
 from .admission_types import (
     MIB,
     Accelerator,
     Candidate,
     EngineHost,
-    EngineShape,
     Footprint,
     Library,
     Loading,
@@ -89,9 +89,9 @@ def candidate(name: str, engine_model: str, model: Model, wanted: Wanted) -> Can
     return Candidate(
         name=name,
         file_bytes=demand.model.file_bytes,
-        shape=engine_shape(shape),
+        shape=shape_from_facts(_written(shape), shape.fact),
         blob_digest=engine_model,
-        family=str(shape.fact("general.architecture.written") or shape.architecture),
+        family=_written(shape),
         is_embedding=model.mode == "embedding",
         is_multimodal=bool(demand.model.projector_bytes or (shape.tensors and shape.tensors.projector_bytes)),
         options=options,
@@ -99,28 +99,9 @@ def candidate(name: str, engine_model: str, model: Model, wanted: Wanted) -> Can
     )
 
 
-def engine_shape(shape: ModelShape) -> EngineShape:
-    """The header's facts that the engine's own rule reads, as they were written: an absent key stays absent."""
-
-    def number(key: str) -> int | None:
-        value = shape.fact(key)
-        return value if isinstance(value, int) else None
-
-    def heads(key: str) -> int | tuple[int, ...] | None:
-        value = shape.fact(key)
-        return tuple(value) if isinstance(value, list | tuple) else value if isinstance(value, int) else None
-
-    return EngineShape(
-        architecture=str(shape.fact("general.architecture.written") or shape.architecture),
-        block_count=number("block_count") or 0,
-        embedding_length=number("embedding_length") or 0,
-        head_count=heads("attention.head_count"),
-        head_count_kv=heads("attention.head_count_kv"),
-        key_length=number("attention.key_length"),
-        value_length=number("attention.value_length"),
-        context_length=number("context_length"),
-        vocabulary=number("vocab_size"),
-    )
+def _written(shape: ModelShape) -> str:
+    """The architecture as the file spells it, which is what the engine compares."""
+    return str(shape.fact("general.architecture.written") or shape.architecture)
 
 
 def measuring(sizes: Mapping[str, Wanted], pools: list[Budget]) -> Measure:

@@ -6,7 +6,7 @@ smallest number of KV heads, the width of the widest attention and two bytes per
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,16 +54,19 @@ def shape_from_header(metadata: Mapping[str, Any]) -> EngineShape:
     Raises KeyError where general.architecture is missing.
     """
     architecture = str(metadata["general.architecture"])
+    return shape_from_facts(architecture, lambda key: metadata.get(f"{architecture}.{key}"))
+
+
+def shape_from_facts(architecture: str, fact: Callable[[str], Any]) -> EngineShape:
+    """The same from a function that answers keys without the architecture's prefix."""
 
     def number(key: str) -> int | None:
-        value = metadata.get(f"{architecture}.{key}")
+        value = fact(key)
         return value if isinstance(value, int) else None
 
     def heads(key: str) -> int | tuple[int, ...] | None:
-        value = metadata.get(f"{architecture}.attention.{key}")
-        if isinstance(value, int):
-            return value
-        return tuple(value) if isinstance(value, list) else None
+        value = fact(f"attention.{key}")
+        return tuple(value) if isinstance(value, list | tuple) else value if isinstance(value, int) else None
 
     return EngineShape(
         architecture=architecture,
