@@ -30,8 +30,8 @@ METADATA = {
 TENSORS = [["token_embd.weight", [64, 256], 0], ["blk.0.attn_q.weight", [64, 64], 1], ["output_norm.weight", [64], 0]]
 
 
-def found(metadata=METADATA, **parameters):
-    return Found(ModelFiles(describe(metadata), 2**20), "test", parameters)
+def found(metadata=None, **parameters):
+    return Found(ModelFiles(describe(metadata or METADATA), 2**20), "test", parameters)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_settings_are_shown_with_what_the_engine_makes_of_them():
 
 def test_a_file_and_metadata_are_asked_about(tmp_path):
     path = tmp_path / "tiny.gguf"
-    file_bytes = write_gguf(path, METADATA, [(name, shape, kind) for name, shape, kind in TENSORS])
+    file_bytes = write_gguf(path, METADATA, TENSORS)
     parameters = {
         "models": [{"model": str(path)}, {"metadata": METADATA, "tensors": TENSORS}, {"metadata": METADATA, "file_bytes": 9}]
     }
