@@ -9,7 +9,6 @@ from .fit_values import shown, version_of, whole
 from .gguf_remote import Remote
 from .memory import ModelFiles, predict
 from .memory_settings import OLLAMA, Pool, Settings, for_model, resolved
-from .model_shape import MemoryShapeError
 from .model_source import Found, files_of_metadata, find_model, stores_here
 from .packing import Budget, PredictedDemand, working_set_mib
 from .tensor_types import KV_CACHE_TYPES
@@ -37,7 +36,7 @@ def question_of(parameters: Mapping[str, Any], budgets: Sequence[Budget], enviro
         found = _found(wish, stores, remote)
         name = _unused(str(wish.get("model") or found.files.shape.architecture), demands)
         settings = settings_of(wish, found, default_context_tokens(budgets))
-        _try(name, found.files, settings)
+        _check(name, found.files, settings)
         demands[name], sources[name] = PredictedDemand(found.files, settings), found.source
     return Question(demands, sources)
 
@@ -86,15 +85,12 @@ def _unused(name: str, taken: Mapping[str, Any]) -> str:
     return candidate
 
 
-def _try(name: str, files: ModelFiles, settings: Settings) -> None:
-    """Refuses what cannot be computed. Numbers of a header that contradict each other end in one of these errors."""
+def _check(name: str, files: ModelFiles, settings: Settings) -> None:
+    """Whether there is a prediction at all; a model that has none is named."""
     try:
         predict(files, settings)
-    except (ArithmeticError, LookupError, TypeError) as error:
-        told = f"{type(error).__name__}: {error}"
-        raise MemoryShapeError(
-            f"{name}: the numbers of its header contradict each other ({told}); is it the model you mean?"
-        ) from error
+    except ValueError as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def default_context_tokens(budgets: Sequence[Budget]) -> int:

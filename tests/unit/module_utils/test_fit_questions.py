@@ -95,7 +95,7 @@ NO_QUESTIONS = [
     ({"model": "/nowhere/a.gguf"}, GgufError, "/nowhere/a.gguf: cannot be read"),
     ({"model": "a:b", "registry": False}, GgufError, "a:b"),
     ({"metadata": {"general.architecture": "llama"}}, MemoryShapeError, "lacks block_count"),
-    ({"metadata": METADATA}, ValueError, "neither the tensors nor the size"),
+    ({"metadata": METADATA}, ValueError, "llama: neither the tensors nor the size"),
     ({"metadata": METADATA, "file_bytes": 0}, ValueError, "file_bytes 0, expected a whole number from 1"),
 ]
 ODD_SETTINGS = [
@@ -131,13 +131,6 @@ def test_what_is_no_question(parameters, error, words, tmp_path):
 def test_a_setting_that_is_none_is_named(key, value, words, tmp_path):
     refused({"metadata": METADATA, "tensors": TENSORS, key: value}, ValueError, words, tmp_path)
     refused({"models": [{"metadata": METADATA, "tensors": TENSORS, key: value}]}, ValueError, words, tmp_path)
-
-
-def test_a_header_that_contradicts_itself_is_refused(tmp_path):
-    # Experts of which none is ever used.
-    metadata = {**METADATA, "llama.expert_count": 8, "llama.feed_forward_length": 64, "llama.expert_used_count": 0}
-    tensors = [*TENSORS, ["blk.0.ffn_gate_inp.weight", [64, 8], 0], ["blk.0.ffn_up_exps.weight", [64, 64, 8], 1]]
-    refused({"metadata": metadata, "tensors": tensors}, MemoryShapeError, "contradict each other", tmp_path)
 
 
 def gpu(gib):
