@@ -348,6 +348,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.fit_arguments import ARGUMENTS
 from ..module_utils.fit_budgets import budgets_of
 from ..module_utils.fit_questions import effective_settings, question_of
 from ..module_utils.fit_remedies import remedies
@@ -356,50 +357,11 @@ from ..module_utils.gguf import GgufError
 from ..module_utils.machine_memory import accelerators_here
 from ..module_utils.packing import fit_host
 
-KV_TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
-MODEL_OPTIONS = {
-    "model": {"type": "str"},
-    "metadata": {"type": "dict"},
-    "tensors": {"type": "list", "elements": "list"},
-    "file_bytes": {"type": "int"},
-    "context_tokens": {"type": "int", "no_log": False},
-    "parallel": {"type": "int"},
-    "batch_tokens": {"type": "int", "no_log": False},
-    "ubatch_tokens": {"type": "int", "no_log": False},
-    "flash_attention": {"type": "str", "choices": ["on", "off", "auto"]},
-    "kv_type": {"type": "str", "choices": KV_TYPES},
-    "kv_type_k": {"type": "str", "choices": KV_TYPES},
-    "kv_type_v": {"type": "str", "choices": KV_TYPES},
-    "gpu_layers": {"type": "int"},
-    "embedding": {"type": "bool"},
-    "mmap": {"type": "bool"},
-    "cache_ram_mib": {"type": "int"},
-}
-ACCELERATOR_OPTIONS = {
-    "name": {"type": "str", "required": True},
-    "kind": {"type": "str", "choices": ["gpu", "unified", "cpu"], "required": True},
-    "memory_gib": {"type": "float", "required": True},
-    "reserved_gib": {"type": "float", "default": 0.0},
-    "headroom_gib": {"type": "float"},
-    "wired_limit_gib": {"type": "float"},
-    "backend": {"type": "str", "choices": ["cuda", "rocm", "vulkan"], "default": "cuda"},
-}
-
 
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
-            **MODEL_OPTIONS,
-            "models": {"type": "list", "elements": "dict", "options": MODEL_OPTIONS},
-            "engine": {"type": "str", "choices": ["llama_cpp", "ollama"], "default": "ollama"},
-            "engine_version": {"type": "str"},
-            "accelerators": {"type": "list", "elements": "dict", "options": ACCELERATOR_OPTIONS},
-            "headroom_gib": {"type": "float", "default": 0.5},
-            "registry": {"type": "bool", "default": True},
-            "plain_http": {"type": "bool", "default": False},
-            "fail_unless_fits": {"type": "bool", "default": True},
-        },
+        argument_spec=ARGUMENTS,
         mutually_exclusive=[("model", "models", "metadata")],
         required_one_of=[("model", "models", "metadata")],
         supports_check_mode=True,
