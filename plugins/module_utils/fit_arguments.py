@@ -32,7 +32,7 @@ ACCELERATOR_OPTIONS: Options = {
     "reserved_gib": {"type": "float", "default": 0.0},
     "headroom_gib": {"type": "float"},
     "wired_limit_gib": {"type": "float"},
-    "backend": {"type": "str", "choices": ["cuda", "rocm", "vulkan"], "default": "cuda"},
+    "backend": {"type": "str", "choices": ["cuda", "rocm", "vulkan", "metal"]},
 }
 ARGUMENTS: Options = {
     **MODEL_OPTIONS,

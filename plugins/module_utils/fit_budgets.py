@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
 
 from .fit_values import gibibytes, shown
-from .packing import Budget
+from .packing import DEFAULT_BACKENDS, Budget
 
 GIB_IN_MIB = 1024
-BACKENDS = {"unified": "metal", "cpu": "cpu"}
 # How the memory beside the accelerators is called where nobody described it.
 HOST = "host"
 
@@ -34,8 +33,11 @@ def _budget(index: int, item: Mapping[str, Any], headroom_mib: float) -> Budget:
         raise ValueError(f"{where}got name {shown(item['name'])}, expected a word other than {HOST}, such as gpu0")
     own = gibibytes(item, "headroom_gib", where)
     limit = gibibytes(item, "wired_limit_gib", where)
-    if limit is not None and kind != "unified":
-        raise ValueError(f"{where}got wired_limit_gib for a memory of kind {kind}; only unified memory (a Mac) has one")
+    backend = item.get("backend") or DEFAULT_BACKENDS[kind]
+    if (kind, backend) == ("gpu", "metal") or (kind == "cpu" and backend != "cpu"):
+        raise ValueError(f"{where}got backend {backend} for a memory of kind {kind}; leave it out")
+    if limit is not None and (kind != "unified" or backend != "metal"):
+        raise ValueError(f"{where}got wired_limit_gib for {kind} memory with {backend}; only a Mac's unified memory has one")
     return Budget(
         name=name,
         kind=kind,
@@ -44,7 +46,7 @@ def _budget(index: int, item: Mapping[str, Any], headroom_mib: float) -> Budget:
         headroom_mib=headroom_mib if own is None else own * GIB_IN_MIB,
         # 0 is what a Mac says where nothing was set.
         wired_limit_mib=limit * GIB_IN_MIB if limit else None,
-        backend=BACKENDS.get(kind) or str(item.get("backend") or "cuda"),
+        backend=str(backend),
     )
 
 

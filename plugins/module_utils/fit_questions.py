@@ -95,9 +95,11 @@ def _check(name: str, files: ModelFiles, settings: Settings) -> None:
 
 def default_context_tokens(budgets: Sequence[Budget]) -> int:
     """The context that Ollama gives a model which nobody gave one, on these accelerators."""
-    gpus_mib = sum(budget.memory_mib for budget in budgets if budget.kind == "gpu")
-    macs_mib = sum(working_set_mib(budget.memory_mib, budget.wired_limit_mib) for budget in budgets if budget.kind == "unified")
-    memory_mib = gpus_mib + macs_mib
+    devices = [budget for budget in budgets if budget.kind != "cpu"]
+    memory_mib = sum(
+        working_set_mib(budget.memory_mib, budget.wired_limit_mib) if budget.library == "metal" else budget.memory_mib
+        for budget in devices
+    )
     return next(context for at_least, context in OLLAMA_CONTEXTS if memory_mib >= at_least)
 
 
@@ -170,5 +172,5 @@ def embeds(files: ModelFiles) -> bool:
 
 def effective_settings(demands: Mapping[str, PredictedDemand], budgets: Sequence[Budget]) -> dict[str, Settings]:
     """How each model is loaded on these accelerators, the engine's own choices written out."""
-    pools = tuple(Pool(budget.name, budget.kind, 1.0, budget.backend) for budget in budgets)
+    pools = tuple(Pool(budget.name, budget.kind, 1.0, budget.library) for budget in budgets)
     return {name: resolved(for_model(demand.settings, demand.model.shape), pools) for name, demand in demands.items()}

@@ -209,7 +209,7 @@ def _mac_sentences(fit: HostFit, budgets: Sequence[Budget]) -> list[str]:
         f"macOS lets its GPU use {_gib(budget.budget_mib + budget.headroom_mib)} of {_gib(budget.memory_mib)} GiB; "
         "sysctl iogpu.wired_limit_mb raises it (wired_limit_gib here)."
         for budget in budgets
-        if not fit.fits and budget.kind == "unified" and budget.budget_mib < budget.ram_mib
+        if not fit.fits and budget.library == "metal" and budget.budget_mib < budget.ram_mib
     ]
 
 

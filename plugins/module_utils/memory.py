@@ -79,6 +79,8 @@ class PoolParts:
 
 
 PARTS = tuple(name for name in PoolParts.__dataclass_fields__ if name.endswith("_mib"))
+# Parts of the host that are empty when a model has just been loaded.
+HOST_GROWTH = ("prompt_cache_mib", "checkpoint_mib")
 
 
 @dataclass(frozen=True)

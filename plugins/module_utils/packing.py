@@ -17,11 +17,15 @@ GIB_IN_MIB = 1024
 # about 2/3 of it below 36 GiB and 3/4 above, as reported for 16, 36, 64 and 128 GiB; iogpu.wired_limit_mb overrides it.
 WORKING_SET_BELOW_36_GIB = 2 / 3
 WORKING_SET_FROM_36_GIB = 3 / 4
+DEFAULT_BACKENDS = {"gpu": "cuda", "unified": "metal", "cpu": "cpu"}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What models may use of one accelerator, in MiB. ``wired_limit_mib``: what was set on a Mac, None for the system's own."""
+    """What models may use of one accelerator, in MiB. ``wired_limit_mib``: what was set on a Mac, None for the system's own.
+
+    ``backend`` None: cuda for a gpu, metal for unified memory.
+    """
 
     name: str
     kind: str
@@ -30,7 +34,12 @@ class Budget:
     headroom_mib: float = 0.0
     bandwidth_gb_s: float | None = None
     wired_limit_mib: float | None = None
-    backend: str = "cuda"
+    backend: str | None = None
+
+    @property
+    def library(self) -> str:
+        """What the engine computes with."""
+        return self.backend or DEFAULT_BACKENDS[self.kind]
 
     @property
     def ram_mib(self) -> float:
@@ -40,7 +49,7 @@ class Budget:
     @property
     def budget_mib(self) -> float:
         """The same, and on a Mac not more than its GPU may use, less headroom."""
-        if self.kind != "unified":
+        if self.kind != "unified" or self.library != "metal":
             return self.ram_mib
         return min(self.ram_mib, working_set_mib(self.memory_mib, self.wired_limit_mib) - self.headroom_mib)
 
@@ -205,7 +214,7 @@ class Host:
         """The accelerators as an engine finds them: several share a model in proportion to what is free."""
         single = len(indices) == 1
         return tuple(
-            Pool(budget.name, budget.kind, 1.0 if single else max(room.free_mib[index], 0.0), budget.backend)
+            Pool(budget.name, budget.kind, 1.0 if single else max(room.free_mib[index], 0.0), budget.library)
             for index, budget in ((index, self.budgets[index]) for index in indices)
         )
 
@@ -224,7 +233,7 @@ class Host:
         """Accelerators for one model: the emptiest first, alike ones once, a CPU behind them; a split last."""
         seen = set()
         for index in sorted(self.wholes, key=lambda index: (self.budgets[index].kind == "cpu", -room.free_mib[index], index)):
-            alike = (self.budgets[index].kind, self.budgets[index].backend, room.free_mib[index])
+            alike = (self.budgets[index].kind, self.budgets[index].library, room.free_mib[index])
             if alike not in seen:
                 seen.add(alike)
                 yield (index,)

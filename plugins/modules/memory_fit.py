@@ -139,7 +139,8 @@ options:
         type: str
         required: true
       kind:
-        description: V(gpu) has its own memory, V(unified) shares it with the CPU (a Mac), V(cpu) is the host's RAM.
+        description:
+          - V(gpu) has its own memory, V(unified) shares it with the CPU (a Mac, an APU), V(cpu) is the host's RAM.
         type: str
         choices: [gpu, unified, cpu]
         required: true
@@ -156,14 +157,13 @@ options:
         type: float
       wired_limit_gib:
         description:
-          - Of V(unified) memory, C(iogpu.wired_limit_mb) as it is set, in GiB. The default is what macOS allows by itself, 2/3
-            of less than 36 GiB and 3/4 of more.
+          - Of a Mac's V(unified) memory, C(iogpu.wired_limit_mb) as it is set, in GiB. The default is what macOS allows by
+            itself, 2/3 of less than 36 GiB and 3/4 of more.
         type: float
       backend:
-        description: What the engine computes with on a GPU.
+        description: What the engine computes with. The default is V(cuda) for a GPU and V(metal) for unified memory.
         type: str
-        choices: [cuda, rocm, vulkan]
-        default: cuda
+        choices: [cuda, rocm, vulkan, metal]
   headroom_gib:
     description: What is kept free of each memory, in GiB.
     type: float

@@ -13,7 +13,15 @@ from itertools import product
 from .admission_options import Setup, asked
 from .admission_orders import Order, Steps, staying_order
 from .admission_replay import replay
-from .admission_rules import default_context, mib_text, most_loaded, request_keep_alive_s, rules_for, server_keep_alive_s
+from .admission_rules import (
+    DEFAULT_FIT_TARGET_MIB,
+    default_context,
+    mib_text,
+    most_loaded,
+    request_keep_alive_s,
+    rules_for,
+    server_keep_alive_s,
+)
 from .admission_types import (
     FOREVER_S,
     Accelerator,
@@ -29,6 +37,8 @@ from .admission_types import (
 
 CONTEXTS = (262144, 131072, 65536, 32768, 16384, 8192, 4096, 2048)
 SMALL_BATCH = 512
+# The policy's headroom in the inventory; less would leave no room for what a driver takes later.
+SMALL_MARGIN_MIB = 512
 # Ways to deal the models to instances that are looked at: seven models on three devices.
 MOST_DEALS = 2187
 
@@ -185,6 +195,9 @@ def _tries(setup: Setup, models: tuple[Candidate, ...]) -> Iterator[_Try]:
         needed = (*needed, Change("OLLAMA_SCHED_SPREAD", "server", "false", "Let a model lie whole on one device."))
         yield _Try("OLLAMA_SCHED_SPREAD off", settings, models, needed)
     base = _Try("", settings, models, needed)
+    margin = _with_smaller_margin(setup, base)
+    if margin:
+        yield margin
     yield from _with_contexts(setup, base)
     small = _with_small_batches(setup, base)
     if small:
@@ -245,6 +258,19 @@ def _with_contexts(setup: Setup, base: _Try) -> Iterator[_Try]:
             change = Change("OLLAMA_CONTEXT_LENGTH", "server", context, why)
             settings = replace(base.settings, context_length=context)
             yield replace(base, label=f"OLLAMA_CONTEXT_LENGTH={context}", settings=settings, changes=(*base.changes, change))
+
+
+def _with_smaller_margin(setup: Setup, base: _Try) -> _Try | None:
+    """llama-server leaves layers in RAM rather than touch its margin, even where the model fits."""
+    margin_mib = base.settings.fit_target_mib
+    current_mib = DEFAULT_FIT_TARGET_MIB if margin_mib is None else margin_mib
+    if setup.rules.family != "eighty percent" or base.settings.fit is False or current_mib <= SMALL_MARGIN_MIB:
+        return None
+    change = Change(
+        "LLAMA_ARG_FIT_TARGET", "server", SMALL_MARGIN_MIB, f"llama-server keeps {current_mib:g} MiB of each device free.", None
+    )
+    settings = replace(base.settings, fit_target_mib=SMALL_MARGIN_MIB)
+    return replace(base, label=f"LLAMA_ARG_FIT_TARGET={SMALL_MARGIN_MIB}", settings=settings, changes=(*base.changes, change))
 
 
 def _with_small_batches(setup: Setup, base: _Try) -> _Try | None:

@@ -38,7 +38,7 @@ def _budget(accelerator: Accelerator, host: Host, policy: Policy) -> Budget:
         headroom_mib=headroom_gib * GIB_IN_MIB,
         bandwidth_gb_s=accelerator.bandwidth_gb_s,
         wired_limit_mib=None if wired_limit is None else wired_limit * GIB_IN_MIB,
-        backend={"gpu": accelerator.backend, "unified": "metal", "cpu": "cpu"}[accelerator.kind],
+        backend=accelerator.backend,
     )
 
 

@@ -60,10 +60,26 @@ class Accelerator(Strict):
     reserved_gib: NotNegative = Field(0.0, description="GiB that others use: the system, a desktop, other programs")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free; default: the host's, then the policy's")
     bandwidth_gb_s: Positive | None = Field(None, description="memory bandwidth in GB/s")
-    backend: Literal["cuda", "rocm", "vulkan"] = Field("cuda", description="gpu: what the engine computes with")
+    backend: Literal["cuda", "rocm", "vulkan", "metal"] | None = Field(
+        None, description="what the engine computes with; default: cuda for gpu, metal for unified"
+    )
+    compute_capability: Annotated[float, Field(gt=0, lt=100)] | None = Field(
+        None, description="cuda: such as 6.1 for a P40; decides whether there is flash attention; default: recent enough"
+    )
     wired_limit_gib: Gibibytes | None = Field(
         None, description="unified: iogpu.wired_limit_mb as it is set, in GiB; default: what macOS allows its GPU by itself"
     )
+
+
+class EngineServer(Strict):
+    """An Ollama's environment as it is set. What is not said is taken as unset: then the engine's defaults decide."""
+
+    max_loaded_models: Annotated[int, Field(ge=0)] | None = Field(None, description="OLLAMA_MAX_LOADED_MODELS")
+    keep_alive: int | float | Text | None = Field(None, description="OLLAMA_KEEP_ALIVE: seconds or such as 5m; -1 for ever")
+    context_length: ContextTokens | None = Field(None, description="OLLAMA_CONTEXT_LENGTH")
+    sched_spread: bool | None = Field(None, description="OLLAMA_SCHED_SPREAD")
+    gpu_overhead_mib: NotNegative | None = Field(None, description="OLLAMA_GPU_OVERHEAD in MiB, which the engine takes in bytes")
+    fit_target_mib: NotNegative | None = Field(None, description="LLAMA_ARG_FIT_TARGET in MiB: what llama-server leaves free")
 
 
 class Host(Strict):
@@ -79,6 +95,7 @@ class Host(Strict):
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free on each accelerator; default: the policy's")
     engine_version: Text | None = Field(None, description="version of the engine, such as 0.33.0; default: the newest known")
     flash_attention: Literal["on", "off", "auto"] = Field("auto", description="ollama: OLLAMA_FLASH_ATTENTION as it is set")
+    server: EngineServer | None = Field(None, description="ollama: the rest of its environment as it is set")
     cache_ram_mib: Annotated[int, Field(ge=0)] | None = Field(
         None,
         description="MiB of host memory for each prompt cache (LLAMA_ARG_CACHE_RAM); default: ollama 8192, llama_cpp 0",
@@ -93,11 +110,22 @@ class Host(Strict):
             raise ValueError(f"an {self.engine} host with url, such as http://star.lan:11434, without base_port and address")
         if self.engine != "external" and not self.accelerators:
             raise ValueError("at least one entry in accelerators")
+        if self.engine != "ollama" and self.server is not None:
+            raise ValueError("server only for an ollama host: it is Ollama's environment")
         if self.engine == "external" and self.managed:
             raise ValueError("an external engine with managed: false (it is never logged into)")
+        wrong = next((item for item in self.accelerators if not _computes(item)), None)
+        if wrong:
+            raise ValueError(f"{wrong.name} with a backend that a {wrong.kind} accelerator has, not {wrong.backend}")
         if len({accelerator.name for accelerator in self.accelerators}) < len(self.accelerators):
             raise ValueError("accelerators whose names differ")
         return self
+
+
+def _computes(accelerator: Accelerator) -> bool:
+    """Whether there is such a backend for this kind of memory."""
+    none_of = {"gpu": ("metal",), "unified": (), "cpu": ("cuda", "rocm", "vulkan", "metal")}
+    return accelerator.backend not in none_of[accelerator.kind]
 
 
 class OllamaSource(Strict):
@@ -185,6 +213,10 @@ class Model(Strict):
     kv_type: KvType = "f16"
     batch_tokens: Annotated[int, Field(ge=1, le=LARGEST_CONTEXT_TOKENS)] | None = Field(
         None, description="tokens of one batch (num_batch); default: the engine's choice"
+    )
+    main_gpu: Annotated[int, Field(ge=0, le=64)] | None = Field(
+        None,
+        description="ollama: number of the accelerator that it is pinned to (main_gpu), from 0; default: the engine's choice",
     )
     declared: Declared | None = Field(None, description="its size, needed where no header can be read at planning time")
 

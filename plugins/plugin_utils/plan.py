@@ -10,6 +10,7 @@ from typing import Any
 from ..module_utils.packing import Budget, HostFit, Placed
 from .fit import Find, Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, on_disk, overcommitment, place, size_of
 from .fleet import ExternalSource, Fleet, Host, OllamaSource
+from .plan_admission import Admitted, admission, not_asked
 from .problems import IntentError, Problem
 from .references import resident_models
 
@@ -69,8 +70,8 @@ def _host(fleet: Fleet, name: str, find: Find, problems: list[Problem]) -> dict[
     sizes = _sizes(fleet, name, find, problems) if pools else {}
     fit = place(sizes, pools, host) if not empty else None
     refusal = overcommitment(name, fit, pools) if fit else None
-    if refusal:
-        problems.append(refusal)
+    admitted = _admitted(fleet, name, sizes, fit, pools)
+    problems += [problem for problem in (refusal, admitted.problem) if problem]
     needed = sum(item.load.total_mib for item in fit.placed) if fit else None
     budget = _graphic_budget(pools) if pools else None
     return {
@@ -80,12 +81,12 @@ def _host(fleet: Fleet, name: str, find: Find, problems: list[Problem]) -> dict[
         "url": host.url.rstrip("/") if host.url else None,
         "budget_mib": _rounded(budget),
         "accelerators": [_accelerator(pool) for pool in pools],
-        "resident": _residents(fleet, name, sizes, fit),
+        "resident": _residents(fleet, name, sizes, fit, admitted.order),
         "total_mib": _rounded(needed),
         "free_mib": None if needed is None or budget is None else _rounded(budget - needed),
         "host_memory": _host_memory(fit),
         "cache_ram_mib": cache_ram_mib(host),
-        "admission": _admission(host),
+        "admission": admitted.document,
     }
 
 
@@ -110,13 +111,13 @@ def _sizes(fleet: Fleet, host: str, find: Find, problems: list[Problem]) -> dict
     return sizes
 
 
-def _residents(fleet: Fleet, host: str, sizes: Mapping[str, Wanted], fit: HostFit | None) -> list[dict[str, Any]]:
+def _residents(
+    fleet: Fleet, host: str, sizes: Mapping[str, Wanted], fit: HostFit | None, order: tuple[str, ...]
+) -> list[dict[str, Any]]:
     placed = {item.model: item for item in fit.placed} if fit else {}
-    names = resident_models(fleet, host)
-    largest_first = sorted(names, key=lambda name: (-(placed[name].load.total_mib if name in placed else 0.0), name))
     return [
-        _resident(fleet, host, index, name, placed.get(name), sizes.get(name), largest_first.index(name) + 1)
-        for index, name in enumerate(names)
+        _resident(fleet, host, index, name, placed.get(name), sizes.get(name), order.index(name) + 1)
+        for index, name in enumerate(resident_models(fleet, host))
     ]
 
 
@@ -139,6 +140,7 @@ def _resident(
         "parallel": model.parallel,
         "kv_type": model.kv_type,
         "batch_tokens": model.batch_tokens,
+        "main_gpu": model.main_gpu,
         "load_order": load_order,
         "fit": _rounded_parts(fit_parts(placed, size)),
         "accelerator": _accelerator_of(placed),
@@ -232,11 +234,20 @@ def _url(host: Host, index: int) -> str:
     return str(host.url).rstrip("/")
 
 
-def _admission(host: Host) -> dict[str, Any]:
-    """Will the engine keep the set in memory? Known by construction, or not known until its scheduler is replayed."""
-    if host.engine == "llama_cpp":
-        return {"stays": True, "reason": "one process per model: nothing is evicted"}
-    return {"stays": None, "reason": f"the scheduler of {host.engine} is not replayed yet: check residency after loading"}
+def _admitted(fleet: Fleet, name: str, sizes: Mapping[str, Wanted], fit: HostFit | None, pools: list[Budget]) -> Admitted:
+    """Will the engine keep the set in memory? Asked of sets that fit; the largest is loaded first."""
+    host = fleet.hosts[name]
+    order = _largest_first(fleet, name, fit)
+    if host.engine == "ollama" and (fit is None or not fit.fits or set(sizes) != set(order)):
+        reason = "not asked: the set does not fit or a size is not known"
+        return Admitted(not_asked(reason, order), tuple(order))
+    models = {model: (fleet.models[model], _engine_model(fleet, model)) for model in order}
+    return admission(name, host, models, sizes, pools)
+
+
+def _largest_first(fleet: Fleet, host: str, fit: HostFit | None) -> list[str]:
+    totals = {item.model: item.load.total_mib for item in fit.placed} if fit else {}
+    return sorted(resident_models(fleet, host), key=lambda name: (-totals.get(name, 0.0), name))
 
 
 def _accelerator(pool: Budget) -> dict[str, Any]:

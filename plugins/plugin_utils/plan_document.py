@@ -73,17 +73,54 @@ class PlanResident(Strict):
     parallel: int
     kv_type: str
     batch_tokens: int | None
-    load_order: int = Field(description="1 is loaded first: the largest")
+    main_gpu: int | None
+    load_order: int = Field(description="1 is loaded first: the largest, unless only another order keeps all")
     fit: PlanFit
     accelerator: str | None = Field(description="split: several accelerators share it")
     reason: str
 
 
+class PlanChange(Strict):
+    """One thing to change so that all models stay."""
+
+    setting: str = Field(description="a variable of the engine's environment, an option of a model, order, or instance")
+    target: str = Field(description="server, the model, or the accelerator of an instance")
+    before: str | int | None
+    value: str | int
+    variable: str | None = Field(description="where the inventory says it")
+    reason: str
+
+
+class PlanMend(Strict):
+    """What would make the resident set stay, proved by a replay; found False: nothing that was tried does."""
+
+    found: bool
+    reason: str
+    changes: list[PlanChange]
+    tried: list[str]
+
+
+class PlanEvent(Strict):
+    """What the engine's scheduler does while the set is loaded."""
+
+    kind: str
+    model: str
+    sentence: str
+
+
 class PlanAdmission(Strict):
-    """Will the engine keep the whole resident set? None: not known."""
+    """Will the engine keep the whole resident set, with the settings that the inventory says it has? None: not known."""
 
     stays: bool | None
+    verdict: Literal["stays", "expires", "reloads", "spills", "evicts", "refused", "unknown"]
     reason: str
+    engine_version: str | None = Field(description="the version whose scheduler was replayed")
+    rules: str | None
+    settings: dict[str, str] = Field(description="the environment of the engine with which the set stays")
+    mend: PlanMend | None = Field(description="what has to be changed for that; null: nothing, or nobody knows")
+    load_order: list[str]
+    events: list[PlanEvent]
+    notes: list[str]
 
 
 class PlanHostMemory(Strict):

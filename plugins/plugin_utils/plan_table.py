@@ -33,8 +33,15 @@ def _resident(host: str, item: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _admission(host: Mapping[str, Any]) -> str:
-    stays = {True: "stays in memory", False: "would be evicted", None: "eviction not proven"}[host["admission"]["stays"]]
-    return f"{stays}: {host['admission']['reason']}"
+    """One line; where something has to be set, what."""
+    said = host["admission"]
+    if said["stays"] is False and said["mend"] and said["mend"]["found"]:
+        missing = ", ".join(f"{item['setting']}={item['value']}" for item in said["mend"]["changes"])
+        return f"stays once {missing} is set: {said['reason']}"
+    if said["stays"] and said["engine_version"]:
+        return f"stays in memory: the scheduler of Ollama {said['engine_version']} evicts none of them"
+    stays = {True: "stays in memory", False: "would not stay", None: "eviction not proven"}[said["stays"]]
+    return f"{stays}: {said['reason']}"
 
 
 def _aliases(plan: Mapping[str, Any]) -> list[str]:

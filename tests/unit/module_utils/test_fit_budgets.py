@@ -21,8 +21,9 @@ def a_gpu(**changes):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (None, [("ram", 4096 - 1024 - 512, "cuda")]),
-        ([], [("ram", 4096 - 1024 - 512, "cuda")]),
+        (None, [("ram", 4096 - 1024 - 512, "cpu")]),
+        ([], [("ram", 4096 - 1024 - 512, "cpu")]),
+        ([{"name": "apu", "kind": "unified", "memory_gib": 96, "backend": "rocm"}], [("apu", 96 * 1024 - 512, "rocm")]),
         (a_gpu(reserved_gib=1), [("a", 8192 - 1024 - 512, "cuda")]),
         (a_gpu(headroom_gib=0, backend="rocm"), [("a", 8192, "rocm")]),
         ([{"name": "m", "kind": "unified", "memory_gib": 64, "wired_limit_gib": 60}], [("m", 60 * 1024 - 512, "metal")]),
@@ -30,7 +31,7 @@ def a_gpu(**changes):
     ],
 )
 def test_accelerators_are_those_described_or_those_here(said, expected):
-    assert [(item.name, item.budget_mib, item.backend) for item in budgets_of(said, 0.5, here)] == expected
+    assert [(item.name, item.budget_mib, item.library) for item in budgets_of(said, 0.5, here)] == expected
 
 
 def full():
@@ -53,7 +54,10 @@ UNIFIED = {"name": "m", "kind": "unified", "memory_gib": 64}
         (a_gpu() * 2, here, "names that differ"),
         (a_gpu(name=" "), here, r"accelerators\[0\]: got name ' ', expected a word"),
         (a_gpu(name="host"), here, "other than host"),
-        (a_gpu(wired_limit_gib=3), here, "only unified memory"),
+        (a_gpu(kind="cpu", backend="rocm"), here, "got backend rocm for a memory of kind cpu"),
+        (a_gpu(backend="metal"), here, "got backend metal for a memory of kind gpu"),
+        ([{**UNIFIED, "backend": "rocm", "wired_limit_gib": 3}], here, "only a Mac's unified memory"),
+        (a_gpu(wired_limit_gib=3), here, "only a Mac's unified memory"),
         (
             [UNIFIED, {"name": "ram", "kind": "cpu", "memory_gib": 64}],
             here,

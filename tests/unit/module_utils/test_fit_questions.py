@@ -148,6 +148,7 @@ def gpu(gib):
         # 2/3 of 32 GiB are what macOS lets the GPU use
         ([Budget("metal", "unified", 32 * 1024.0)], 4096),
         ([Budget("metal", "unified", 64 * 1024.0)], 262144),
+        ([Budget("apu", "unified", 32 * 1024.0, backend="rocm")], 32768),
     ],
 )
 def test_ollamas_own_context_follows_the_memory(budgets, expected):

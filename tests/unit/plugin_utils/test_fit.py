@@ -52,12 +52,14 @@ def total(gib):
         ({"name": "m", "kind": "unified", "memory_gib": 64}, 47.5, "metal"),
         ({"name": "m", "kind": "unified", "memory_gib": 64, "wired_limit_gib": 60}, 59.5, "metal"),
         ({"name": "m", "kind": "unified", "memory_gib": 64, "reserved_gib": 30}, 33.5, "metal"),
+        # Not a Mac: nothing but the memory limits the GPU of a Strix Halo.
+        ({"name": "m", "kind": "unified", "memory_gib": 128, "backend": "rocm"}, 127.5, "rocm"),
         ({"name": "ram", "kind": "cpu", "memory_gib": 8}, 7.5, "cpu"),
     ],
 )
 def test_budgets(accelerator, expected_gib, backend):
     (found,) = budgets(host(accelerator), Policy())
-    assert (found.budget_mib, found.backend) == (expected_gib * GIB, backend)
+    assert (found.budget_mib, found.library) == (expected_gib * GIB, backend)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ def test_an_overcommitted_host_is_refused_with_the_sum():
 
 
 def test_a_set_that_fits_to_the_last_byte_is_accepted():
-    assert plan_of({"llm_models.big.declared.memory_gib": 44.5})["hosts"]["gpus"]["free_mib"] == 0
+    """llama-server's own margin has to be no larger than the headroom."""
+    changes = {"llm_models.big.declared.memory_gib": 44.5, "hosts.gpus.server": {"fit_target_mib": 256}}
+    assert plan_of(changes)["hosts"]["gpus"]["free_mib"] == 0
 
 
 def test_a_host_without_any_budget_is_refused():
