@@ -10,6 +10,7 @@ RUNTIME := .venv
 TOOLS := .venv-dev
 PLAYBOOK = PATH="$(CURDIR)/$(RUNTIME)/bin:$$PATH" ansible-playbook -i inventory/embedded $(ARGS)
 RUN = PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/run.py
+MEASURED := tests/fixtures/memory
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
@@ -81,6 +82,7 @@ build: env ## the collection's artifact in build/, from what is committed and no
 	@rm -rf build/collection && mkdir -p build/collection && git archive HEAD | tar -x -C build/collection
 	@$(RUNTIME)/bin/ansible-galaxy collection build --force --output-path build build/collection && rm -rf build/collection
 
-docs: env ## every module, filter and role as ansible-doc shows them
+docs: env ## the README's table of errors, then every module, filter and role as ansible-doc shows them
+	@$(RUNTIME)/bin/python perf/memory_error.py $(MEASURED)/memory_dev.jsonl $(MEASURED)/memory_dev_models.json --readme README.md
 	@for kind in module filter role; do echo "$$kind:"; \
 		$(RUNTIME)/bin/ansible-doc --type "$$kind" --list homelab.llm || exit 1; done

@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far is the predictor from measured memory? Runs it on measured rows and prints its errors beside those of common rules.
 
-    perf/memory_error.py ROWS.jsonl MODELS.json [--json | --markdown | --rows]
+    perf/memory_error.py ROWS.jsonl MODELS.json [--json | --markdown | --readme FILE | --rows]
 
-ROWS.jsonl: one object per (model, setting) with ``settings``, ``truth_mib`` (CPU: weights, context, compute, total),
-``gpu_sim_mib`` (device and host of a simulated GPU) and ``baselines_mib``. MODELS.json: per model ``metadata`` and
-``tensors_summary``. A row counts as too low when the prediction misses more than 1 % of the total or 8 MiB, whichever is larger.
+ROWS.jsonl: one object per (model, setting) with ``model``, ``settings``, ``truth_mib`` (CPU: weights, context, compute, total),
+and where they are known ``family``, ``file_size``, ``gpu_sim_mib`` (device and host of a simulated GPU) and ``baselines_mib``.
+MODELS.json: per model ``metadata`` and ``tensors_summary``. A row counts as too low when the prediction misses more than 1 % of
+the total or 8 MiB, whichever is larger. Percentages are of a row's total, also those of parts.
+
+Exit code 0; 1 where rows could not be predicted (they count with a prediction of nothing); 2 where the files cannot be read.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections import defaultdict
@@ -27,12 +31,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from plugins.module_utils.memory import ModelFiles, PoolParts, predict
 from plugins.module_utils.memory_settings import Pool, Settings
-from plugins.module_utils.model_shape import describe
+from plugins.module_utils.model_shape import ModelShape, describe
 
 UNDER_SHARE_OF_TOTAL = 0.01
 UNDER_MIB = 8.0
 CONTEXT_EXACT_MIB = 1.0
 PARTS = ("weights", "context", "compute")
+SIDES = {"cpu": "CPU", "device": "one GPU", "host": "the host beside it"}
+README_TABLE = re.compile(r"(?<=<!-- memory error: begin -->\n).*?(?=<!-- memory error: end -->)", re.DOTALL)
 # One simulated GPU that is large enough for everything.
 DEVICE = (Pool("gpu0", "gpu", 1.0),)
 BASELINES = {
@@ -59,11 +65,16 @@ class Case:
 
     @property
     def error_pct(self) -> float:
-        return 100 * abs(self.error_mib) / self.truth["total"]
+        return percent(abs(self.error_mib), self.truth["total"])
 
     @property
     def under(self) -> bool:
         return is_under(self.predicted["total"], self.truth["total"])
+
+
+def percent(error_mib: float, total_mib: float) -> float:
+    """An error as a share of a total; of nothing, any error is all of it."""
+    return 100 * error_mib / total_mib if total_mib else 100.0 * bool(error_mib)
 
 
 def is_under(predicted_mib: float, truth_mib: float) -> bool:
@@ -71,17 +82,22 @@ def is_under(predicted_mib: float, truth_mib: float) -> bool:
     return truth_mib - predicted_mib > max(UNDER_SHARE_OF_TOTAL * truth_mib, UNDER_MIB)
 
 
+class Unusable(Exception):
+    """A file or a row that cannot be used; the message names it."""
+
+
 def settings_of(said: Mapping[str, Any]) -> Settings:
     """A row's settings as the predictor takes them: the batch is the micro-batch, weights are read into memory."""
+    kv_type = said.get("kv_type", "f16")
     return Settings(
         context_tokens=said["num_ctx"],
-        parallel=said["num_parallel"],
-        batch_tokens=said["batch"],
-        ubatch_tokens=said["ubatch"],
-        flash_attention="on" if said["flash_attn"] else "off",
-        kv_type_k=said["kv_type"],
-        kv_type_v=said["kv_type"],
-        embedding=said["embedding"],
+        parallel=said.get("num_parallel", 1),
+        batch_tokens=said.get("batch", said.get("ubatch")),
+        ubatch_tokens=said.get("ubatch", said.get("batch")),
+        flash_attention="on" if said.get("flash_attn", True) else "off",
+        kv_type_k=said.get("kv_type_k", kv_type),
+        kv_type_v=said.get("kv_type_v", kv_type),
+        embedding=bool(said.get("embedding", False)),
         mmap=False,
     )
 
@@ -93,22 +109,46 @@ def parts_of(pool: PoolParts) -> dict[str, float]:
     return {**parts, "total": sum(parts.values())}
 
 
-def cases_of(rows: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> tuple[dict[str, list[Case]], float]:
-    """Cases of the CPU, of the device and of the host beside it, and the seconds that the predictions took."""
+NOTHING = {"weights": 0.0, "context": 0.0, "compute": 0.0, "total": 0.0}
+
+
+def cases_of(rows: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> tuple[dict[str, list[Case]], float, list[str]]:
+    """Cases of the CPU, of the device and of the host beside it, the seconds that the predictions took, and what went wrong."""
     started = time.perf_counter()
-    shapes = {name: describe(model["metadata"], model["tensors_summary"]) for name, model in models.items()}
-    found: dict[str, list[Case]] = {"cpu": [], "device": [], "host": []}
-    for row in rows:
-        files = ModelFiles(shapes[row["model"]], row["file_size"])
-        settings = settings_of(row["settings"])
-        on_device = predict(files, settings, DEVICE) if row.get("gpu_sim_mib") else None
-        sides = [("cpu", row["truth_mib"], predict(files, settings).host)]
-        if on_device:
-            sides.append(("device", row["gpu_sim_mib"]["device"], on_device.accelerators[0]))
-            sides.append(("host", row["gpu_sim_mib"]["host"], on_device.host))
-        for side, truth, pool in sides:
-            found[side].append(Case(row["model"], row["family"], row["settings"], truth, parts_of(pool)))
-    return found, time.perf_counter() - started
+    shapes: dict[str, ModelShape] = {}
+    found: dict[str, list[Case]] = {side: [] for side in SIDES}
+    wrong = []
+    for number, row in enumerate(rows, 1):
+        truths = truths_of(row)
+        try:
+            name = row["model"]
+            if name not in shapes:
+                shapes[name] = describe(models[name]["metadata"], models[name].get("tensors_summary"))
+            files = ModelFiles(shapes[name], row.get("file_size") or models[name].get("file_size"))
+            predicted = predicted_sides(files, settings_of(row["settings"]), "device" in truths)
+        # Whatever it is: this row has no prediction, the others are judged all the same.
+        except Exception as error:
+            wrong.append(f"row {number} ({row.get('model')}): {type(error).__name__}: {error}")
+            predicted = dict.fromkeys(SIDES, NOTHING)
+        for side, truth in truths.items():
+            found[side].append(Case(row["model"], row.get("family") or "?", row.get("settings") or {}, truth, predicted[side]))
+    return found, time.perf_counter() - started, wrong
+
+
+def truths_of(row: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """What was measured: always of the CPU, of a device and the host beside it where that was done."""
+    simulated = row.get("gpu_sim_mib") or {}
+    truths = {"cpu": row["truth_mib"], "device": simulated.get("device"), "host": simulated.get("host")}
+    return {side: truth for side, truth in truths.items() if truth}
+
+
+def predicted_sides(files: ModelFiles, settings: Settings, with_device: bool) -> dict[str, dict[str, float]]:
+    """The parts that are predicted for each side."""
+    sides = {"cpu": parts_of(predict(files, settings).host)}
+    if with_device:
+        found = predict(files, settings, DEVICE)
+        sides.update(device=parts_of(found.accelerators[0]), host=parts_of(found.host))
+    return sides
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -141,38 +181,60 @@ def summary(found: Mapping[str, list[Case]], seconds: float) -> dict[str, Any]:
 
 
 def baseline_cases(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Case]]:
-    """The common rules on the same rows; they know no parts."""
+    """The common rules on the rows that have them; they know no parts."""
     found: dict[str, list[Case]] = {name: [] for name in BASELINES}
     for row in rows:
-        for name in found:
-            total = row["baselines_mib"][name]
-            predicted = {"total": total, "context": float("inf")}
-            found[name].append(Case(row["model"], row["family"], row["settings"], row["truth_mib"], predicted))
+        for name, total in (row.get("baselines_mib") or {}).items():
+            if name in found:
+                predicted = {"total": total, "context": float("inf")}
+                found[name].append(Case(row["model"], row.get("family") or "?", row["settings"], row["truth_mib"], predicted))
     return found
 
 
 def comparison(found: Mapping[str, list[Case]], rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Predictor and common rules as a table: who, rows, median, 95th percentile, share too low."""
-    named = {"this predictor, CPU": found["cpu"], "this predictor, one GPU": found["device"]}
-    named["this predictor, the host beside it"] = found["host"]
-    named.update({BASELINES[name]: cases for name, cases in baseline_cases(rows).items()})
-    table = [["", "rows", "median error", "95th percentile", "95th in MiB", "too low"]]
-    for name, cases in named.items():
-        sizes = figures(cases)
-        worst = percentile((abs(case.error_mib) for case in cases), 0.95)
-        row = [name, str(sizes["rows"]), f"{sizes['median_pct']:.2f} %", f"{sizes['p95_pct']:.1f} %", f"{worst:.0f}"]
-        table.append([*row, f"{100 * sizes['under_share']:.0f} %"])
+    """Predictor and common rules as a table: who, rows, errors, share too low, share of exact caches."""
+    named = {f"this predictor, {SIDES[side]}": cases for side, cases in found.items()}
+    rules = {BASELINES[name]: cases for name, cases in baseline_cases(rows).items()}
+    table = [["", "rows", "median error", "95th percentile", "95th in MiB", "too low", "caches exact"]]
+    for name, cases in {**named, **rules}.items():
+        if cases:
+            sizes = figures(cases)
+            exact = f"{100 * sizes['context_exact_share']:.0f} %" if name in named else "-"
+            low = f"{100 * sizes['under_share']:.0f} %"
+            table.append(
+                [name, str(len(cases)), *errors_of(sizes), mib(percentile(sizes_of(cases, "total"), 0.95), 0), low, exact]
+            )
     return table
 
 
+def errors_of(sizes: Mapping[str, Any]) -> list[str]:
+    return [f"{sizes['median_pct']:.2f} %", f"{sizes['p95_pct']:.2f} %"]
+
+
+def mib(size: float, digits: int = 2) -> str:
+    return f"{size:.{digits}f}"
+
+
+def sizes_of(cases: Iterable[Case], part: str) -> list[float]:
+    """The errors of a part, in MiB."""
+    return [abs(case.predicted[part] - case.truth[part]) for case in cases]
+
+
 def by_part(cases: Sequence[Case]) -> list[list[str]]:
-    """Median and 95th percentile of each part's error in MiB, and the worst row of each."""
-    table = [["part", "median MiB", "95th MiB", "worst MiB", "worst row"]]
+    """Median, 95th percentile and worst error of each part, and which row that is where it is one."""
+    table = [["part", "median", "95th", "median MiB", "95th MiB", "worst MiB", "worst row"]]
     for part in (*PARTS, "total"):
-        errors = {index: abs(case.predicted[part] - case.truth[part]) for index, case in enumerate(cases)}
-        worst = max(errors, key=errors.__getitem__)
-        sizes = [f"{median(errors.values()):.2f}", f"{percentile(errors.values(), 0.95):.1f}", f"{errors[worst]:.1f}"]
-        table.append([part, *sizes, told(cases[worst])])
+        errors = sizes_of(cases, part)
+        shares = [percent(error, case.truth["total"]) for error, case in zip(errors, cases, strict=True)]
+        worst = max(range(len(errors)), key=errors.__getitem__)
+        cells = [
+            f"{median(shares):.2f} %",
+            f"{percentile(shares, 0.95):.2f} %",
+            mib(median(errors)),
+            mib(percentile(errors, 0.95)),
+        ]
+        row = told(cases[worst]) if round(errors[worst], 1) else "-"
+        table.append([part, *cells, mib(errors[worst]), row])
     return table
 
 
@@ -182,13 +244,13 @@ def by_family(found: Mapping[str, list[Case]]) -> list[list[str]]:
     for side, cases in found.items():
         for case in cases:
             groups[case.family][side].append(case)
-    table = [["family", "rows", "CPU median", "CPU 95th", "CPU low", "GPU median", "GPU 95th", "GPU low"]]
+    heads = [f"{side} {word}" for side in ("CPU", "GPU") for word in ("median", "95th", "95th MiB", "low")]
+    table = [["family", "rows", *heads]]
     for family, sides in sorted(groups.items()):
         cells = [family, str(len(sides["cpu"]))]
         for side in ("cpu", "device"):
-            sizes = figures(sides[side])
-            low = sum(case.under for case in sides[side])
-            cells += [f"{sizes['median_pct']:.2f} %", f"{sizes['p95_pct']:.1f} %", str(low)]
+            errors = mib(percentile(sizes_of(sides[side], "total"), 0.95))
+            cells += [*errors_of(figures(sides[side])), errors, str(sum(case.under for case in sides[side]))]
         table.append(cells)
     return table
 
@@ -205,9 +267,9 @@ def by_row(cases: Sequence[Case]) -> list[list[str]]:
 def told(case: Case) -> str:
     """A row in few words."""
     said = case.settings
-    attention = "" if said["flash_attn"] else " no FA"
-    cache = "" if said["kv_type"] == "f16" else f" {said['kv_type']}"
-    return f"{case.model} {said['num_ctx']}x{said['num_parallel']} b{said['ubatch']}{cache}{attention}"
+    attention = "" if said.get("flash_attn", True) else " no FA"
+    cache = "" if said.get("kv_type", "f16") == "f16" else f" {said['kv_type']}"
+    return f"{case.model} {said.get('num_ctx')}x{said.get('num_parallel', 1)} b{said.get('ubatch')}{cache}{attention}"
 
 
 def lines(table: Sequence[Sequence[str]], markdown: bool = False) -> str:
@@ -227,44 +289,116 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one object: the figures of the CPU, of the device and of the host")
     form.add_argument("--markdown", action="store_true", help="the comparison as it stands in the README")
+    form.add_argument("--readme", type=Path, metavar="FILE", help="put that comparison into FILE, between its marks")
     form.add_argument("--rows", dest="every_row", action="store_true", help="every row as well")
     return parser.parse_args(words)
 
 
 def report(found: Mapping[str, list[Case]], rows: Sequence[Mapping[str, Any]], every_row: bool) -> str:
     """Everything a person wants to see."""
-    blocks = [lines(comparison(found, rows)), "", "parts on the CPU", lines(by_part(found["cpu"]))]
-    blocks += ["", "parts on one GPU", lines(by_part(found["device"])), "", lines(by_family(found))]
+    blocks = [lines(comparison(found, rows))]
+    for side, cases in found.items():
+        blocks += ["", f"parts, {SIDES[side]}", lines(by_part(cases))] if cases else []
+    blocks += ["", lines(by_family(found))]
     low = [case for cases in found.values() for case in cases if case.under]
     if every_row:
-        blocks += ["", "CPU", lines(by_row(found["cpu"])), "", "one GPU", lines(by_row(found["device"]))]
+        for side, cases in found.items():
+            blocks += ["", SIDES[side], lines(by_row(cases))]
     elif low:
         blocks += ["", "too low", lines(by_row(low))]
     return "\n".join(blocks)
+
+
+def read(rows_path: Path, models_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The two files. Raises Unusable where they cannot be read or do not belong together."""
+    rows = []
+    for number, line in enumerate(text_of(rows_path).splitlines(), 1):
+        if line.strip():
+            rows.append(checked_row(parsed(line, f"{rows_path}:{number}"), f"{rows_path}:{number}"))
+    models = parsed(text_of(models_path), str(models_path))
+    if not rows:
+        raise Unusable(f"{rows_path}: no rows")
+    if not isinstance(models, dict):
+        raise Unusable(f"{models_path}: got a {type(models).__name__}, expected an object with the models by name")
+    missing = sorted({row["model"] for row in rows} - set(models))
+    if missing:
+        raise Unusable(f"{models_path}: lacks {', '.join(missing)}, of which {rows_path} has rows")
+    odd = [
+        name
+        for name in sorted({row["model"] for row in rows})
+        if not isinstance(models[name], dict) or "metadata" not in models[name]
+    ]
+    if odd:
+        raise Unusable(f"{models_path}: {odd[0]} has no metadata")
+    return rows, models
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"{path}: cannot be read: {error}") from error
+
+
+def parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Unusable(f"{where}: is no JSON: {error}") from error
+
+
+def checked_row(row: Any, where: str) -> dict[str, Any]:
+    """A row that has what every row needs."""
+    if not isinstance(row, dict):
+        raise Unusable(f"{where}: got a {type(row).__name__}, expected an object")
+    lacks = [key for key in ("model", "settings", "truth_mib") if not row.get(key)]
+    if lacks:
+        raise Unusable(f"{where}: lacks {', '.join(lacks)}")
+    for side, truth in truths_of(row).items():
+        sizes = [truth.get(part) if isinstance(truth, dict) else None for part in (*PARTS, "total")]
+        if not all(isinstance(size, int | float) and 0 <= size < float("inf") for size in sizes):
+            raise Unusable(f"{where}: the measured sizes of {side} are not {', '.join(PARTS)} and total in MiB")
+    return row
+
+
+def put_into(path: Path, table: str) -> None:
+    """Write a table between its marks in a file. Raises Unusable where these are not there."""
+    text = text_of(path)
+    if not README_TABLE.search(text):
+        raise Unusable(f"{path}: lacks the marks <!-- memory error: begin --> and <!-- memory error: end -->")
+    path.write_text(README_TABLE.sub(lambda _match: f"{table}\n", text), encoding="utf-8")
+
+
+def show(said: argparse.Namespace, rows: list[dict[str, Any]], found: dict[str, list[Case]], seconds: float) -> None:
+    """Print what was asked for."""
+    if said.json:
+        print(json.dumps(summary(found, seconds)))
+    elif said.markdown:
+        print(lines(comparison(found, rows), markdown=True))
+    elif said.readme:
+        put_into(said.readme, lines(comparison(found, rows), markdown=True))
+    else:
+        print(report(found, rows, said.every_row))
+        print(f"\n{sum(map(len, found.values()))} numbers in {seconds:.2f} s")
 
 
 def main(words: Sequence[str]) -> int:
     """Reads, predicts, prints. Returns the exit code."""
     said = arguments(words)
     try:
-        rows = [json.loads(line) for line in said.rows.read_text(encoding="utf-8").splitlines() if line.strip()]
-        models = json.loads(said.models.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        rows, models = read(said.rows, said.models)
+        found, seconds, wrong = cases_of(rows, models)
+        show(said, rows, found, seconds)
+    except Unusable as error:
         print(f"memory_error: {error}", file=sys.stderr)
         return 2
-    missing = sorted({row["model"] for row in rows} - set(models))
-    if missing or not rows:
-        print(f"memory_error: {'no rows' if not rows else f'models without metadata: {missing}'}", file=sys.stderr)
-        return 2
-    found, seconds = cases_of(rows, models)
-    if said.json:
-        print(json.dumps(summary(found, seconds)))
-    elif said.markdown:
-        print(lines(comparison(found, rows), markdown=True))
-    else:
-        print(report(found, rows, said.every_row))
-        print(f"\n{sum(map(len, found.values()))} numbers in {seconds:.2f} s")
-    return 0
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
+        sys.stdout = None
+        return 0
+    for text in wrong:
+        print(f"memory_error: {text}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

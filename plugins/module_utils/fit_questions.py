@@ -1,25 +1,21 @@
-"""What the module memory_fit is asked, put into the words of the prediction: models with their settings, accelerators."""
+"""What the module memory_fit is asked, put into the words of the prediction: models with their settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
+from .fit_values import shown, version_of, whole
 from .gguf_remote import Remote
 from .memory import ModelFiles, predict
-from .memory_settings import OLLAMA, Settings
+from .memory_settings import OLLAMA, Pool, Settings, for_model, resolved
 from .model_source import Found, files_of_metadata, find_model, stores_here
-from .packing import Budget, PredictedDemand
+from .packing import Budget, PredictedDemand, working_set_mib
+from .tensor_types import KV_CACHE_TYPES
 
 GIB_IN_MIB = 1024
-# Ollama's context on hosts with less than 23 GiB of GPU memory (server/routes.go of v0.33.0); above, ask for it explicitly.
-OLLAMA_CONTEXT_TOKENS = 4096
-MODEL_KEYS = frozenset(
-    """
-    model metadata tensors file_bytes context_tokens parallel batch_tokens ubatch_tokens flash_attention kv_type kv_type_k
-    kv_type_v gpu_layers embedding mmap
-    """.split()  # noqa: SIM905
-)
+# The context that Ollama gives a model by the memory of all accelerators together (server/routes.go of v0.15.5 to v0.34.1).
+OLLAMA_CONTEXTS = ((47 * GIB_IN_MIB, 262144), (23 * GIB_IN_MIB, 32768), (0, 4096))
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,8 @@ class Question:
     sources: Mapping[str, str]
 
 
-def question_of(parameters: Mapping[str, Any], environment: Mapping[str, str]) -> Question:
-    """The models of a module's parameters. Raises GgufError, MemoryShapeError, SettingsError, or ValueError for odd keys."""
+def question_of(parameters: Mapping[str, Any], budgets: Sequence[Budget], environment: Mapping[str, str]) -> Question:
+    """The models of a module's parameters. Raises GgufError, MemoryShapeError, SettingsError, or ValueError for odd values."""
     remote = Remote(plain_http=bool(parameters.get("plain_http"))) if parameters.get("registry", True) else None
     stores = stores_here(environment)
     demands: dict[str, PredictedDemand] = {}
@@ -39,8 +35,8 @@ def question_of(parameters: Mapping[str, Any], environment: Mapping[str, str]) -
     for wish in wishes(parameters):
         found = _found(wish, stores, remote)
         name = _unused(str(wish.get("model") or found.files.shape.architecture), demands)
-        settings = settings_of(wish, found)
-        predict(found.files, settings)
+        settings = settings_of(wish, found, default_context_tokens(budgets))
+        _check(name, found.files, settings)
         demands[name], sources[name] = PredictedDemand(found.files, settings), found.source
     return Question(demands, sources)
 
@@ -48,24 +44,36 @@ def question_of(parameters: Mapping[str, Any], environment: Mapping[str, str]) -
 def wishes(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dictionary per model: the module's own options, overruled by those of the model."""
     common = {key: value for key, value in parameters.items() if key not in ("models", "accelerators")}
-    if not parameters.get("models"):
-        return [common]
+    models = parameters.get("models")
+    if models is None:
+        return [_checked(common, "")]
+    if not models:
+        raise ValueError("got no models, expected one or more; give model, models or metadata")
     shared = {key: value for key, value in common.items() if key not in ("model", "metadata", "tensors", "file_bytes")}
     found = []
-    for index, wish in enumerate(parameters["models"]):
-        unknown = sorted(set(wish) - MODEL_KEYS)
-        if unknown:
-            raise ValueError(f"models[{index}]: got the key {unknown[0]!r}, expected some of {', '.join(sorted(MODEL_KEYS))}")
-        if not (wish.get("model") or wish.get("metadata")):
-            raise ValueError(f"models[{index}]: got neither model nor metadata, expected one of them")
-        found.append({**shared, **wish})
+    for index, item in enumerate(models):
+        own = {key: value for key, value in (item or {}).items() if value is not None}
+        found.append(_checked({**shared, **own}, f"models[{index}]: "))
     return found
+
+
+def _checked(wish: dict[str, Any], where: str) -> dict[str, Any]:
+    model, metadata = wish.get("model"), wish.get("metadata")
+    if model is not None and not str(model).strip():
+        raise ValueError(f"{where}got model {shown(model)}, expected a path or a name such as gemma3:27b")
+    if model is None and not metadata:
+        raise ValueError(f"{where}got neither model nor metadata, expected one of them")
+    if model is not None and metadata:
+        raise ValueError(f"{where}got both model and metadata, expected one of them")
+    if model is not None and any(not mark.isprintable() for mark in str(model)):
+        raise ValueError(f"{where}got model {shown(model)}, expected a path or a name without control characters")
+    return wish
 
 
 def _found(wish: Mapping[str, Any], stores: Sequence[str], remote: Remote | None) -> Found:
     if wish.get("metadata"):
-        return Found(files_of_metadata(wish["metadata"], wish.get("tensors"), _whole(wish, "file_bytes")), "metadata", {})
-    return find_model(str(wish["model"]), stores, remote)
+        return Found(files_of_metadata(wish["metadata"], wish.get("tensors"), whole(wish, "file_bytes")), "metadata", {})
+    return find_model(str(wish["model"]).strip(), stores, remote)
 
 
 def _unused(name: str, taken: Mapping[str, Any]) -> str:
@@ -77,42 +85,84 @@ def _unused(name: str, taken: Mapping[str, Any]) -> str:
     return candidate
 
 
-def settings_of(wish: Mapping[str, Any], found: Found) -> Settings:
+def _check(name: str, files: ModelFiles, settings: Settings) -> None:
+    """Whether there is a prediction at all; a model that has none is named."""
+    try:
+        predict(files, settings)
+    except ValueError as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def default_context_tokens(budgets: Sequence[Budget]) -> int:
+    """The context that Ollama gives a model which nobody gave one, on these accelerators."""
+    devices = [budget for budget in budgets if budget.kind != "cpu"]
+    memory_mib = sum(
+        working_set_mib(budget.memory_mib, budget.wired_limit_mib) if budget.library == "metal" else budget.memory_mib
+        for budget in devices
+    )
+    return next(context for at_least, context in OLLAMA_CONTEXTS if memory_mib >= at_least)
+
+
+def settings_of(wish: Mapping[str, Any], found: Found, default_tokens: int) -> Settings:
     """How a model is loaded: what is asked, else the model's own settings, else the engine's."""
-    ollama = wish.get("engine", OLLAMA) == OLLAMA
-    batch = _whole(wish, "batch_tokens") or (_whole(found.parameters, "num_batch") if ollama else None)
-    kv_type = str(wish.get("kv_type") or "f16")
+    engine = str(wish.get("engine") or OLLAMA)
+    ollama = engine == OLLAMA
+    own = _own(found, "num_batch") if ollama else None
     said = wish.get("embedding")
     return Settings(
-        context_tokens=_context(wish, found, ollama),
-        parallel=_whole(wish, "parallel") or 1,
-        batch_tokens=batch,
-        ubatch_tokens=_whole(wish, "ubatch_tokens"),
+        context_tokens=_context(wish, found, default_tokens if ollama else None),
+        parallel=_or_one(whole(wish, "parallel")),
+        batch_tokens=own if wish.get("batch_tokens") is None else whole(wish, "batch_tokens"),
+        ubatch_tokens=whole(wish, "ubatch_tokens"),
         flash_attention=str(wish.get("flash_attention") or "auto"),
-        kv_type_k=str(wish.get("kv_type_k") or kv_type),
-        kv_type_v=str(wish.get("kv_type_v") or kv_type),
+        kv_type_k=_kv_type(wish, "kv_type_k"),
+        kv_type_v=_kv_type(wish, "kv_type_v"),
         gpu_layers=_layers(wish, found, ollama),
         embedding=embeds(found.files) if said is None else bool(said),
         mmap=None if wish.get("mmap") is None else bool(wish["mmap"]),
-        cache_ram_mib=_whole(wish, "cache_ram_mib"),
-        engine=str(wish.get("engine") or OLLAMA),
-        engine_version=wish.get("engine_version"),
+        cache_ram_mib=whole(wish, "cache_ram_mib"),
+        engine=engine,
+        engine_version=version_of(engine, wish.get("engine_version")),
     )
 
 
-def _context(wish: Mapping[str, Any], found: Found, ollama: bool) -> int:
-    asked = _whole(wish, "context_tokens")
+def _or_one(number: int | None) -> int:
+    return 1 if number is None else number
+
+
+def _own(found: Found, key: str) -> int | None:
+    """A number that the model's own settings give; 0 and below mean that they do not."""
+    number = whole(found.parameters, key)
+    return number if number is not None and number > 0 else None
+
+
+def _kv_type(wish: Mapping[str, Any], key: str) -> str:
+    for said in (key, "kv_type"):
+        if wish.get(said):
+            if str(wish[said]) not in KV_CACHE_TYPES:
+                raise ValueError(f"got {said} {shown(wish[said])}, expected one of {', '.join(KV_CACHE_TYPES)}")
+            return str(wish[said])
+    return "f16"
+
+
+def _context(wish: Mapping[str, Any], found: Found, default_tokens: int | None) -> int:
+    """``default_tokens``: Ollama's; None for llama.cpp, which takes the context that the model was trained with."""
+    asked = whole(wish, "context_tokens")
     if asked is not None:
         return asked
-    trained = found.files.shape.context_length or OLLAMA_CONTEXT_TOKENS
-    return min(_whole(found.parameters, "num_ctx") or OLLAMA_CONTEXT_TOKENS, trained) if ollama else trained
+    trained = found.files.shape.context_length
+    if default_tokens is None:
+        if not trained:
+            raise ValueError("the header does not say with which context the model was trained: give context_tokens")
+        return trained
+    return min(_own(found, "num_ctx") or default_tokens, trained or default_tokens)
 
 
 def _layers(wish: Mapping[str, Any], found: Found, ollama: bool) -> int | None:
-    asked = _whole(wish, "gpu_layers")
-    own = _whole(found.parameters, "num_gpu") if ollama else None
+    asked = whole(wish, "gpu_layers")
+    own = whole(found.parameters, "num_gpu") if ollama else None
     chosen = asked if asked is not None else own
-    return None if chosen is None or chosen < 0 else chosen
+    return None if chosen is None or not 0 <= chosen <= len(found.files.shape.layers) else chosen
 
 
 def embeds(files: ModelFiles) -> bool:
@@ -120,57 +170,7 @@ def embeds(files: ModelFiles) -> bool:
     return files.shape.encoder or bool(files.shape.pooling_type)
 
 
-def _whole(values: Mapping[str, Any], key: str) -> int | None:
-    """A whole number, or None where there is none. Raises ValueError for anything else."""
-    value = values.get(key)
-    if value is None:
-        return None
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"got {key} {value!r}, expected a whole number") from None
-
-
-def budgets_of(said: Sequence[Mapping[str, Any]] | None, headroom_gib: float, here: Callable[[], list[Budget]]) -> list[Budget]:
-    """The accelerators that were described, else those of this machine. Raises ValueError where nothing is left of one."""
-    headroom_mib = headroom_gib * GIB_IN_MIB
-    if said:
-        found = [_budget(item, headroom_mib) for item in said]
-    else:
-        found = [_with_headroom(budget, headroom_mib) for budget in here()]
-    if not found:
-        raise ValueError("how much memory this machine has cannot be told: describe its accelerators")
-    names = [budget.name for budget in found]
-    if len(set(names)) < len(names):
-        raise ValueError(f"got accelerators {', '.join(names)}, expected names that differ")
-    empty = next((budget for budget in found if budget.budget_mib <= 0), None)
-    if empty:
-        raise ValueError(f"nothing is left of the accelerator {empty.name}: correct memory_gib, reserved_gib or headroom_gib")
-    return found
-
-
-def _budget(item: Mapping[str, Any], headroom_mib: float) -> Budget:
-    own, limit = item.get("headroom_gib"), item.get("wired_limit_gib")
-    kind = str(item["kind"])
-    return Budget(
-        name=str(item["name"]),
-        kind=kind,
-        memory_mib=float(item["memory_gib"]) * GIB_IN_MIB,
-        reserved_mib=float(item.get("reserved_gib") or 0) * GIB_IN_MIB,
-        headroom_mib=headroom_mib if own is None else float(own) * GIB_IN_MIB,
-        wired_limit_mib=None if limit is None else float(limit) * GIB_IN_MIB,
-        backend={"gpu": str(item.get("backend") or "cuda"), "unified": "metal", "cpu": "cpu"}[kind],
-    )
-
-
-def _with_headroom(budget: Budget, headroom_mib: float) -> Budget:
-    return Budget(
-        budget.name,
-        budget.kind,
-        budget.memory_mib,
-        budget.reserved_mib,
-        headroom_mib,
-        budget.bandwidth_gb_s,
-        budget.wired_limit_mib,
-        budget.backend,
-    )
+def effective_settings(demands: Mapping[str, PredictedDemand], budgets: Sequence[Budget]) -> dict[str, Settings]:
+    """How each model is loaded on these accelerators, the engine's own choices written out."""
+    pools = tuple(Pool(budget.name, budget.kind, 1.0, budget.library) for budget in budgets)
+    return {name: resolved(for_model(demand.settings, demand.model.shape), pools) for name, demand in demands.items()}

@@ -6,15 +6,16 @@ The door to `model_shape` (what the model is), `memory_settings` (how it is load
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Callable
 
 from .compute_buffers import compute_buffers
 from .memory_before_llama_server import old_layer_caches
 from .memory_kv import checkpoint_bytes, layer_caches
 from .memory_settings import Pool, Settings, cells_of, for_model, resolved, runs_models_itself
 from .memory_weights import HOST, placed_weights, placement_of
-from .model_shape import ModelShape
+from .model_shape import MemoryShapeError, ModelShape
 from .tensor_summary import TensorSummary
 
 MIB = 2**20
@@ -113,11 +114,33 @@ class Prediction:
         return {**plain, "reasons": list(self.reasons), "pools": pools, "total_mib": self.total_mib}
 
 
+Predict = Callable[["ModelFiles", Settings, "tuple[Pool, ...]"], Prediction]
+
+
+def refusing_contradictions(compute: Predict) -> Callable[..., Prediction]:
+    """Numbers of a header that contradict each other (a state without ranks, experts that nobody declared) end in such errors."""
+
+    @functools.wraps(compute)
+    def refusing(model: ModelFiles, settings: Settings, accelerators: tuple[Pool, ...] = ()) -> Prediction:
+        try:
+            return compute(model, settings, accelerators)
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
+            told = f"({type(error).__name__}: {error})" if str(error) else f"({type(error).__name__})"
+            architecture = model.shape.architecture
+            raise MemoryShapeError(
+                f"the numbers of the header of this {architecture} model contradict each other {told}"
+            ) from error
+
+    return refusing
+
+
+@refusing_contradictions
 def predict(model: ModelFiles, settings: Settings, accelerators: tuple[Pool, ...] = ()) -> Prediction:
     """The memory of a model that is loaded into these accelerators and the host.
 
     Accelerators of kind cpu stand for the host's memory; without any other the model runs on the CPU.
-    Raises SettingsError for settings that the engine refuses, ValueError where neither tensors nor file size are known.
+    Raises SettingsError for settings that the engine refuses, ValueError where neither tensors nor file size are known,
+    MemoryShapeError for a header that contradicts itself.
     """
     devices = tuple(pool for pool in accelerators if pool.kind != "cpu")
     host_name = next((pool.name for pool in accelerators if pool.kind == "cpu"), "host")

@@ -6,6 +6,8 @@ from typing import Any, Mapping
 
 # No size in a header is larger; what is would only make the arithmetic slow.
 LARGEST_SIZE = 2**40
+# LLAMA_MAX_EXPERTS of src/llama-hparams.h, llama.cpp b10488.
+MOST_EXPERTS = 1024
 
 SIZES = frozenset(
     """
@@ -43,4 +45,15 @@ def odd_sizes(facts: Mapping[str, Any]) -> list[str]:
             found.append(f"a list as {key}, expected a number")
         elif not is_size(value):
             found.append(f"{key} {value!r}, expected a number from 0 to {LARGEST_SIZE}")
-    return found
+    return found or _odd_experts(facts)
+
+
+def _odd_experts(facts: Mapping[str, Any]) -> list[str]:
+    """What llama.cpp refuses about experts (load_hparams of src/llama-model.cpp, b10488)."""
+    count, used = (int(facts.get(key) or 0) for key in ("expert_count", "expert_used_count"))
+    if count > MOST_EXPERTS:
+        return [f"expert_count {count}, expected at most {MOST_EXPERTS}"]
+    # A dense model may say that it has no expert and uses one.
+    if used > max(count, 1):
+        return [f"expert_used_count {used}, expected at most the expert_count {count}"]
+    return []

@@ -85,7 +85,8 @@ def expert_shape(facts: Mapping[str, Any]) -> ExpertShape | None:
         return None
     return ExpertShape(
         count=count,
-        used_count=number(facts, "expert_used_count"),
+        # Unknown: all of them, an upper bound.
+        used_count=number(facts, "expert_used_count") or count,
         shared_count=number(facts, "expert_shared_count"),
         feed_forward_length=number(facts, "expert_feed_forward_length"),
         shared_feed_forward_length=number(facts, "expert_shared_feed_forward_length"),

@@ -6,12 +6,16 @@ import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
+from .declared_shape import ATTENTION_KEYS, SHAPE_KEYS, metadata_of
+from .fit_values import shown
 from .gguf import GgufError, read_header
 from .gguf_header import Header
 from .gguf_remote import Remote, read_remote_header
+from .gguf_types import TENSOR_TYPES
 from .memory import ModelFiles
+from .metadata_sizes import LARGEST_SIZE
 from .model_header import ModelHeader
-from .model_shape import describe
+from .model_shape import MemoryShapeError, describe
 from .ollama_manifest import Manifest
 from .ollama_store import read_ollama_blob
 
@@ -52,7 +56,10 @@ def find_model(name: str, stores: Sequence[str], remote: Remote | None) -> Found
             tried.append(str(error))
     if remote is None:
         raise GgufError("; ".join(tried) or f"{name}: no Ollama keeps models here; give a path, or allow a registry to be asked")
-    return _in_registry(name, remote)
+    try:
+        return _in_registry(name, remote)
+    except GgufError as error:
+        raise GgufError("; ".join(dict.fromkeys([*tried, str(error)]))) from error
 
 
 def _in_store(name: str, store: str) -> Found:
@@ -84,13 +91,48 @@ def files_of(header: Header, projector: Header | None = None) -> ModelFiles:
     return ModelFiles(shape, header.file_bytes, projector_bytes, adapters)
 
 
-def files_of_metadata(
-    metadata: Mapping[str, Any], tensors: Sequence[Sequence[Any]] | Mapping[str, Any] | None, file_bytes: int | None
-) -> ModelFiles:
-    """The same from metadata that are given, with the tensors as ``[name, shape, type id]``, totals by role, or neither.
+def files_of_metadata(metadata: Mapping[str, Any], tensors: Any, file_bytes: int | None) -> ModelFiles:
+    """The same from metadata that are given: keys as in a header, or a declared shape (see ``declared_shape``).
 
-    Raises MemoryShapeError where the metadata do not describe a model.
+    ``tensors``: each ``[name, shape, type]``, the type by number or name; or totals by role; or None.
+    Raises MemoryShapeError where these do not describe a model.
     """
-    if tensors is None or isinstance(tensors, Mapping):
+    if not isinstance(metadata, Mapping):
+        raise MemoryShapeError(f"got metadata {shown(metadata)}, expected keys and values as in a GGUF header")
+    if "architecture" in metadata and "general.architecture" not in metadata:
+        metadata = _declared(metadata)
+    if isinstance(tensors, Mapping):
+        if not isinstance(tensors.get("total_bytes"), int):
+            raise MemoryShapeError("got tensors without total_bytes, expected totals by role, or a list of [name, shape, type]")
         return ModelFiles(describe(metadata, tensors), file_bytes)
-    return ModelFiles(describe(metadata, [(str(name), list(shape), int(kind)) for name, shape, kind in tensors]), file_bytes)
+    if not tensors:
+        return ModelFiles(describe(metadata), file_bytes)
+    return ModelFiles(describe(metadata, [_tensor(index, item) for index, item in enumerate(tensors)]), file_bytes)
+
+
+def _declared(shape: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("architecture", *SHAPE_KEYS, *ATTENTION_KEYS, "vocabulary_size")
+    odd = sorted(set(map(str, shape)) - set(known))
+    if odd:
+        raise MemoryShapeError(
+            f"got {odd[0]} in a declared shape, expected some of {', '.join(known)}, or all keys as in a GGUF header"
+        )
+    return metadata_of(shape)
+
+
+TYPES_BY_NAME = {kind.name.lower(): number for number, kind in TENSOR_TYPES.items()}
+# GGML_MAX_DIMS of ggml/include/ggml.h, llama.cpp b10488.
+MAX_DIMENSIONS = 4
+
+
+def _tensor(index: int, item: Any) -> tuple[str, list[int], int]:
+    expected = "expected [name, shape, type] such as [output.weight, [4096, 32000], q6_K]"
+    if not isinstance(item, (list, tuple)) or len(item) != 3:
+        raise MemoryShapeError(f"got tensors[{index}] {shown(item)}, {expected}")
+    name, shape, kind = item
+    number: Any = TYPES_BY_NAME.get(str(kind).lower(), kind)
+    numbers = [*shape, number] if isinstance(shape, (list, tuple)) and 1 <= len(shape) <= MAX_DIMENSIONS else [None]
+    odd = any(isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SIZE for value in numbers)
+    if odd or not isinstance(name, str) or not name:
+        raise MemoryShapeError(f"got tensors[{index}] {shown(item)}, {expected}")
+    return name, list(shape), number

@@ -6,124 +6,166 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: memory_fit
+author:
+  - homelab.llm maintainers (@homelab-llm)
 version_added: 0.2.0
 short_description: What models take when they are loaded, and whether they fit
 description:
   - Predicts the memory of loaded models as named parts, for each accelerator and for the host's own memory, and packs all of
     them onto the accelerators at once. Nothing is loaded and no weight is read, only the header of each model.
-  - A model is a GGUF file, a name in the store of an Ollama on this host, a name in a registry, of which only the beginning of
-    the file is fetched, or metadata that are given.
+  - A model is a GGUF file, a name in the store of an Ollama on this host, a name in a registry or the address of a GGUF file,
+    of which only the beginning is fetched, or metadata that are given.
   - Predictions follow llama.cpp b10488, which is what Ollama 0.33.0 runs. RV(models[].bound) says where one is an upper bound,
     and RV(models[].reasons) why.
-  - Fails with a table where the models do not fit.
+  - Fails with a table where the models do not fit, and with the settings that would make them fit where there are some.
+  - This is the physical fit. Ollama may evict a model that would fit, by rules of its own on files' sizes and counts of models;
+    whether it does is answered by M(homelab.llm.plan) and by C(plan.yml), for a host of the inventory.
+notes:
+  - "One model, from a shell: C(ansible localhost -m homelab.llm.memory_fit -a 'model=gemma3:27b context_tokens=32768')."
+  - Figures are in MiB where a name ends in C(_mib) and in GiB in the table and where it ends in C(_gib); C(_tokens) and
+    C(_bytes) are what they say.
+seealso:
+  - module: homelab.llm.plan
+  - module: homelab.llm.gguf_info
 options:
-  model:
-    description: Path of a GGUF file (of a split model its first), or a name as Ollama understands it, such as V(gemma3:27b).
+  model: &model
+    description:
+      - Path of a GGUF file (of a split model its first), a name as Ollama understands it, such as V(gemma3:27b),
+        V(hf.co/user/repository:Q4_K_M) or V(registry.lan:5000/team/model:tag), or the http(s) address of a GGUF file.
+      - A path is what begins with V(/), V(./), V(../) or V(~), or ends in V(.gguf).
     type: str
   models:
     description:
-      - Several models that are to be in memory at once. Each is a dictionary with O(model) or O(metadata) and any of the settings
-        of this module from O(context_tokens) to O(mmap); what it does not say is taken from the module's own options.
+      - Several models that are to be in memory at once, instead of O(model) or O(metadata). What one does not say is taken from
+        the module's own options.
     type: list
     elements: dict
-  metadata:
-    description: The metadata of a model, keys as in a GGUF header, instead of O(model).
-    type: dict
-  tensors:
-    description: With O(metadata), the tensors of the model, each a list of name, shape (innermost first) and type number.
-    type: list
-    elements: list
-  file_bytes:
-    description: With O(metadata), the size of the file. Without O(tensors) the weights are bounded by it.
-    type: int
-  context_tokens:
-    description:
-      - Context of one sequence. The default is the model's own C(num_ctx), else 4096 with Ollama and the context that the
-        model was trained with in llama.cpp.
-    type: int
-  parallel:
-    description: Sequences that are worked on at once, each with its own context.
-    type: int
-    default: 1
-  batch_tokens:
-    description: Logical batch. The default is the engine's.
-    type: int
-  ubatch_tokens:
-    description: Physical batch. The default is the engine's.
-    type: int
-  flash_attention:
-    description: Whether flash attention is used.
-    type: str
-    choices: ["on", "off", auto]
-    default: auto
-  kv_type:
-    description: Type of the key and the value cache.
-    type: str
-    choices: [f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl]
-    default: f16
-  kv_type_k:
-    description: Type of the key cache where it is another.
-    type: str
-  kv_type_v:
-    description: Type of the value cache where it is another.
-    type: str
-  gpu_layers:
-    description: Layers on the accelerators, the output counted as one. The default is all.
-    type: int
-  embedding:
-    description: Whether the model is served for embeddings. The default is what its header says.
-    type: bool
-  mmap:
-    description: Whether the file is mapped. The default is the engine's.
-    type: bool
-  cache_ram_mib:
-    description: Limit of each model's prompt cache in the host's memory. The default of both engines is 8192.
-    type: int
+    suboptions:
+      model: *model
+      metadata: &metadata
+        description:
+          - The metadata of a model instead of O(model), keys as in a GGUF header, such as C(llama.block_count); or a shape as
+            the inventory declares it, with C(architecture), C(block_count), C(embedding_length), C(head_count),
+            C(head_count_kv) and so on.
+          - Needs O(tensors) or O(file_bytes) beside it.
+        type: dict
+      tensors: &tensors
+        description:
+          - With O(metadata), the tensors of the model, each a list of name, shape (innermost first) and type by name or number.
+        type: list
+        elements: list
+      file_bytes: &file_bytes
+        description: With O(metadata), the size of the file in bytes. Without O(tensors) the weights are bounded by it.
+        type: int
+      context_tokens: &context_tokens
+        description:
+          - Context of one sequence, in tokens. With Ollama the default is the model's own C(num_ctx), else 4096, on accelerators
+            with 23 GiB or more together 32768 and with 47 GiB or more 262144. In llama.cpp it is what the model was trained with.
+          - Ollama never gives more than the model was trained with.
+        type: int
+      parallel: &parallel
+        description: Sequences that are worked on at once, each with its own context. The default is 1.
+        type: int
+      batch_tokens: &batch_tokens
+        description: Logical batch in tokens. The default is the engine's.
+        type: int
+      ubatch_tokens: &ubatch_tokens
+        description: Physical batch in tokens. The default is the engine's.
+        type: int
+      flash_attention: &flash_attention
+        description: Whether flash attention is used. The default is V(auto).
+        type: str
+        choices: ["on", "off", auto]
+      kv_type: &kv_type
+        description: Type of the key and the value cache. The default is V(f16).
+        type: str
+        choices: [f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl]
+      kv_type_k: &kv_type_k
+        description: Type of the key cache where it is another.
+        type: str
+        choices: [f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl]
+      kv_type_v: &kv_type_v
+        description: Type of the value cache where it is another.
+        type: str
+        choices: [f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl]
+      gpu_layers: &gpu_layers
+        description: Layers on the accelerators, the output counted as one. The default, and V(-1), is all.
+        type: int
+      embedding: &embedding
+        description: Whether the model is served for embeddings. The default is what its header says.
+        type: bool
+      mmap: &mmap
+        description: Whether the file is mapped. The default is the engine's.
+        type: bool
+      cache_ram_mib: &cache_ram_mib
+        description:
+          - Limit of the model's prompt cache in the host's memory, in MiB; V(0) turns it off. The default of both engines
+            is 8192.
+        type: int
+  metadata: *metadata
+  tensors: *tensors
+  file_bytes: *file_bytes
+  context_tokens: *context_tokens
+  parallel: *parallel
+  batch_tokens: *batch_tokens
+  ubatch_tokens: *ubatch_tokens
+  flash_attention: *flash_attention
+  kv_type: *kv_type
+  kv_type_k: *kv_type_k
+  kv_type_v: *kv_type_v
+  gpu_layers: *gpu_layers
+  embedding: *embedding
+  mmap: *mmap
+  cache_ram_mib: *cache_ram_mib
   engine:
     description: Which engine loads the models.
     type: str
     choices: [llama_cpp, ollama]
     default: ollama
   engine_version:
-    description: Its version. The default is the one that the formulas were compared with.
+    description:
+      - Its version, such as V(0.33.0) of Ollama or V(b10488) of llama.cpp. The default is the one that the formulas were
+        compared with. Ollama before 0.30 ran models itself and is predicted as such.
     type: str
   accelerators:
     description:
-      - The memories of the host. The default is what this host has; NVIDIA GPUs are asked of C(nvidia-smi), and what others use
-        of them now is reserved.
+      - The memories of the host. The default is what this host has. NVIDIA GPUs are asked of C(nvidia-smi); others must be
+        described. What is in use now is reserved then, also what an engine uses for models that it has loaded.
     type: list
     elements: dict
     suboptions:
       name:
-        description: What you call it.
+        description: What you call it. C(host) is the host's own memory where nobody describes it.
         type: str
         required: true
       kind:
-        description: V(gpu) has its own memory, V(unified) shares it with the CPU (a Mac), V(cpu) is the host's RAM.
+        description:
+          - V(gpu) has its own memory, V(unified) shares it with the CPU (a Mac, an APU), V(cpu) is the host's RAM.
         type: str
         choices: [gpu, unified, cpu]
         required: true
       memory_gib:
-        description: Its whole memory.
+        description: Its whole memory in GiB.
         type: float
         required: true
       reserved_gib:
-        description: What others use of it.
+        description: What others use of it, in GiB.
         type: float
         default: 0.0
       headroom_gib:
-        description: What is kept free. The default is O(headroom_gib).
+        description: What is kept free, in GiB. The default is O(headroom_gib).
         type: float
       wired_limit_gib:
-        description: On a Mac, C(iogpu.wired_limit_mb) as it is set, in GiB.
+        description:
+          - Of a Mac's V(unified) memory, C(iogpu.wired_limit_mb) as it is set, in GiB. The default is what macOS allows by
+            itself, 2/3 of less than 36 GiB and 3/4 of more.
         type: float
       backend:
-        description: What the engine computes with on a GPU.
+        description: What the engine computes with. The default is V(cuda) for a GPU and V(metal) for unified memory.
         type: str
-        choices: [cuda, rocm, vulkan]
-        default: cuda
+        choices: [cuda, rocm, vulkan, metal]
   headroom_gib:
-    description: What is kept free on each accelerator.
+    description: What is kept free of each memory, in GiB.
     type: float
     default: 0.5
   registry:
@@ -157,17 +199,35 @@ EXAMPLES = r"""
       - {name: ram, kind: cpu, memory_gib: 32, reserved_gib: 8}
     cache_ram_mib: 512
 
+- name: A Mac Studio with 64 GiB, of which the system needs 8
+  homelab.llm.memory_fit:
+    model: qwen3-coder:30b
+    context_tokens: 65536
+    accelerators:
+      - {name: metal, kind: unified, memory_gib: 64, reserved_gib: 8}
+
+- name: A model of which only the shape and the size of its file are known
+  homelab.llm.memory_fit:
+    metadata: {architecture: llama, block_count: 32, embedding_length: 4096, head_count: 32, head_count_kv: 8}
+    file_bytes: 4900000000
+    context_tokens: 8192
+
 - name: Only ask
   homelab.llm.memory_fit:
     model: /models/large.gguf
     engine: llama_cpp
     fail_unless_fits: false
+  register: answer
+
+- name: Show the table
+  ansible.builtin.debug:
+    var: answer.table
 """
 
 RETURN = r"""
 fits:
   description: Whether all models fit at once.
-  returned: success
+  returned: always
   type: bool
 models:
   description: Each model with its parts.
@@ -181,15 +241,20 @@ models:
     source:
       description: Where its header was read.
       type: str
+    settings:
+      description:
+        - How it is loaded, every default of the engine written out; context_tokens, parallel, batch_tokens, ubatch_tokens,
+          flash_attention, kv_type_k, kv_type_v, embedding, mmap, cache_ram_mib, engine and engine_version.
+      type: dict
     accelerators:
       description: Where it is; several share it.
       type: list
       elements: str
     total_mib:
-      description: What it takes of accelerators.
+      description: What it takes of accelerators, in MiB.
       type: float
     host_mib:
-      description: What it takes of the host's own memory beside them.
+      description: What it takes of the host's own memory beside them, in MiB.
       type: float
     pools:
       description:
@@ -214,103 +279,113 @@ models:
       description: How many layers find no room.
       type: int
     spilled_mib:
-      description: How much finds no room.
+      description: How much finds no room, in MiB.
       type: float
 accelerators:
-  description: Each accelerator with its budget, what the models need of it, what is left, and V(fits), V(spills) or V(over).
+  description: Each accelerator, sizes in MiB.
   returned: always
   type: list
   elements: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+    kind:
+      description: V(gpu), V(unified) or V(cpu).
+      type: str
+    memory_mib:
+      description: Its whole memory.
+      type: float
+    reserved_mib:
+      description: What others use of it.
+      type: float
+    budget_mib:
+      description: What models may use, memory less reserved less headroom, of unified memory not more than macOS allows.
+      type: float
+    needed_mib:
+      description: What the models need of it.
+      type: float
+    free_mib:
+      description: What is left of the budget.
+      type: float
+    verdict:
+      description: V(fits), V(spills) where layers find no room here, or V(over) where more is needed than there is.
+      type: str
 host_memory:
-  description: What is needed of the host's memory beside the accelerators, and what there is; null where nobody said.
+  description: What is needed of the host's own memory and what there is, in MiB.
   returned: always
   type: dict
-table:
-  description: All of it as text, in GiB.
+  contains:
+    needed_mib:
+      description: What is needed, of unified memory also what is on the GPU.
+      type: float
+    budget_mib:
+      description: What there is, null where nobody said.
+      type: float
+remedies:
+  description:
+    - Changes with which all models would fit, each proved by packing them again; one alone is enough. Empty where they fit, and
+      where no setting is enough.
   returned: always
-  type: str
+  type: list
+  elements: dict
+  contains:
+    model:
+      description: Which model is to be changed; null where all are.
+      type: str
+    settings:
+      description: Its new settings.
+      type: dict
+  sample: [{"model": null, "settings": {"kv_type": "q8_0"}}]
+table:
+  description: All of it as lines of text, in GiB. A failure has it in its message.
+  returned: success
+  type: list
+  elements: str
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.fit_questions import budgets_of, question_of
-from ..module_utils.fit_report import accelerators_data, fit_table, host_memory_data, models_data
+from ..module_utils.fit_arguments import ARGUMENTS
+from ..module_utils.fit_budgets import budgets_of
+from ..module_utils.fit_questions import effective_settings, question_of
+from ..module_utils.fit_remedies import remedies
+from ..module_utils.fit_report import accelerators_data, fit_table, headline, host_memory_data, models_data
 from ..module_utils.gguf import GgufError
 from ..module_utils.machine_memory import accelerators_here
-from ..module_utils.memory_settings import SettingsError
-from ..module_utils.model_shape import MemoryShapeError
 from ..module_utils.packing import fit_host
-
-MODEL_OPTIONS = {
-    "model": {"type": "str"},
-    "metadata": {"type": "dict"},
-    "tensors": {"type": "list", "elements": "list"},
-    "file_bytes": {"type": "int"},
-    "context_tokens": {"type": "int"},
-    "parallel": {"type": "int", "default": 1},
-    "batch_tokens": {"type": "int"},
-    "ubatch_tokens": {"type": "int"},
-    "flash_attention": {"type": "str", "choices": ["on", "off", "auto"], "default": "auto"},
-    "kv_type": {
-        "type": "str",
-        "choices": ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"],
-        "default": "f16",
-    },
-    "kv_type_k": {"type": "str"},
-    "kv_type_v": {"type": "str"},
-    "gpu_layers": {"type": "int"},
-    "embedding": {"type": "bool"},
-    "mmap": {"type": "bool"},
-}
-ACCELERATOR_OPTIONS = {
-    "name": {"type": "str", "required": True},
-    "kind": {"type": "str", "choices": ["gpu", "unified", "cpu"], "required": True},
-    "memory_gib": {"type": "float", "required": True},
-    "reserved_gib": {"type": "float", "default": 0.0},
-    "headroom_gib": {"type": "float"},
-    "wired_limit_gib": {"type": "float"},
-    "backend": {"type": "str", "choices": ["cuda", "rocm", "vulkan"], "default": "cuda"},
-}
 
 
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
-            **MODEL_OPTIONS,
-            "models": {"type": "list", "elements": "dict"},
-            "cache_ram_mib": {"type": "int"},
-            "engine": {"type": "str", "choices": ["llama_cpp", "ollama"], "default": "ollama"},
-            "engine_version": {"type": "str"},
-            "accelerators": {"type": "list", "elements": "dict", "options": ACCELERATOR_OPTIONS},
-            "headroom_gib": {"type": "float", "default": 0.5},
-            "registry": {"type": "bool", "default": True},
-            "plain_http": {"type": "bool", "default": False},
-            "fail_unless_fits": {"type": "bool", "default": True},
-        },
+        argument_spec=ARGUMENTS,
         mutually_exclusive=[("model", "models", "metadata")],
         required_one_of=[("model", "models", "metadata")],
         supports_check_mode=True,
     )
     try:
-        question = question_of(module.params, os.environ)
         budgets = budgets_of(module.params["accelerators"], module.params["headroom_gib"], accelerators_here)
-        fit = fit_host(question.demands, budgets, cpu_too=module.params["engine"] == "llama_cpp")
-    except (GgufError, MemoryShapeError, SettingsError, ValueError) as error:
+        question = question_of(module.params, budgets, os.environ)
+    except (GgufError, ValueError) as error:
         module.fail_json(msg=str(error))
-    models = [{**item, "source": question.sources[item["model"]]} for item in models_data(fit)]
-    table = fit_table(fit, budgets)
+    cpu_too = module.params["engine"] == "llama_cpp"
+    fit = fit_host(question.demands, budgets, cpu_too)
+    mending = remedies(question.demands, budgets, cpu_too, fit)
+    settings = effective_settings(question.demands, budgets)
+    table = fit_table(fit, budgets, settings, mending)
     result = {
-        "models": models,
+        "fits": fit.fits,
+        "models": [{**item, "source": question.sources[item["model"]]} for item in models_data(fit, settings)],
         "accelerators": accelerators_data(fit, budgets),
         "host_memory": host_memory_data(fit),
-        "table": table,
+        "remedies": [{"model": item.model, "settings": dict(item.settings)} for item in mending if not item.least],
     }
     if module.params["fail_unless_fits"] and not fit.fits:
-        module.fail_json(msg=f"The models do not fit into this memory at once.\n\n{table}", fits=False, **result)
-    module.exit_json(changed=False, fits=fit.fits, **result)
+        module.fail_json(msg=f"{headline(fit)}\n\n{table}", **result)
+    module.exit_json(changed=False, table=[f" {line}".rstrip() for line in table.splitlines()], **result)
 
 
 if __name__ == "__main__":

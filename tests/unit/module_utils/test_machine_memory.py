@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.module_utils.machine_memory import NVIDIA, WIRED_LIMIT, accelerators_here, nvidia_gpus, run
+from plugins.module_utils.machine_memory import NVIDIA, WIRED_LIMIT, accelerators_here, nvidia_gpus, ram_in_use_mib, run
 
 
 def saying(**answers):
@@ -28,13 +28,32 @@ CASES = [
 
 @pytest.mark.parametrize(("system", "machine", "answers", "memory_mib", "expected"), CASES)
 def test_what_a_machine_has(system, machine, answers, memory_mib, expected):
-    found = accelerators_here(saying(**answers), memory_mib, system, machine)
+    found = accelerators_here(saying(**answers), memory_mib, system, machine, "")
     assert [(item.name, item.kind, item.memory_mib, item.reserved_mib, item.wired_limit_mib) for item in found] == expected
 
 
 @pytest.mark.parametrize("text", ["", "No devices were found", "0, [N/A], 3\n", "a, b, c\n", "0, 1\n", "0, 0, 0\n"])
 def test_answers_that_name_no_gpu(text):
     assert nvidia_gpus(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MemTotal:       4096 kB\nMemFree:  1 kB\nMemAvailable:    1024 kB\n", 3.0),
+        ("MemTotal:       1024 kB\nMemAvailable:    4096 kB\n", 0.0),
+        ("MemTotal:       4096 kB\n", 0.0),
+        ("MemTotal: many\nMemAvailable: some\n", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_what_is_in_use_of_ram(text, expected):
+    assert ram_in_use_mib(text) == expected
+
+
+def test_what_is_in_use_is_reserved():
+    (found,) = accelerators_here(saying(), 1000.0, "Linux", "x86_64", "MemTotal: 4096 kB\nMemAvailable: 1024 kB\n")
+    assert found.reserved_mib == 3.0
 
 
 @pytest.mark.parametrize("command", [["/nowhere/nvidia-smi"], ["false"]])

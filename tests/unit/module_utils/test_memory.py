@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugins.module_utils import memory
 from plugins.module_utils.memory import PARTS, ModelFiles, predict
 from plugins.module_utils.memory_settings import Pool, Settings
-from plugins.module_utils.model_shape import describe
+from plugins.module_utils.model_shape import MemoryShapeError, describe
 from tests.unit.measured import models, rows
 
 GPU = Pool("gpu0", "gpu", 100.0)
@@ -25,8 +26,9 @@ def files(name="llama3.2-3b-q4_K_M", **changes):
     return ModelFiles(describe(item["metadata"], item["tensors_summary"]), item["file_size"], **changes)
 
 
-def test_parts_of_all_measured_rows_lie_where_they_were_measured():
-    for row in rows():
+def test_parts_lie_where_they_were_measured():
+    # One row of each model; perf/memory_error.py and its test go through all of them.
+    for row in {row["model"]: row for row in rows()}.values():
         said = row["settings"]
         flash = "on" if said["flash_attn"] else "off"
         asked = Settings(
@@ -183,3 +185,15 @@ def test_more_context_never_takes_less(name, context_tokens, parallel, pools):
     for before, after in zip(small.pools, large.pools, strict=True):
         assert after.kv_cache_mib >= before.kv_cache_mib
         assert after.weights_mib == before.weights_mib
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), IndexError("out of range"), AssertionError(), TypeError("None")])
+def test_a_header_that_contradicts_itself_is_refused(error, monkeypatch):
+    def broken(*_arguments):
+        raise error
+
+    monkeypatch.setattr(memory, "compute_buffers", broken)
+    item = models()["llama3.2-3b-q4_K_M"]
+    files = ModelFiles(describe(item["metadata"], item["tensors_summary"]))
+    with pytest.raises(MemoryShapeError, match=f"this llama model contradict each other .{type(error).__name__}"):
+        predict(files, Settings(4096))

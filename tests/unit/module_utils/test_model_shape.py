@@ -155,6 +155,9 @@ REFUSED = [
     (model("llama", block_count=0), "block_count 0, expected 1 to 512"),
     (model("llama", block_count=10**9), "expected 1 to 512"),
     (model("llama", block_count="two"), "block_count 'two'"),
+    (model("llama", expert_count=8, expert_used_count=9), "expert_used_count 9, expected at most the expert_count 8"),
+    (model("llama", expert_used_count=2**31), "expert_used_count 2147483648"),
+    (model("llama", expert_count=2**20, expert_used_count=1), "expert_count 1048576, expected at most 1024"),
     (model("llama", embedding_length=-1), "embedding_length -1"),
     (model("llama", embedding_length=[64]), "a list as embedding_length"),
     (model("llama", attention__head_count=2**60), "attention.head_count"),
@@ -203,3 +206,8 @@ def test_many_odd_headers():
             describe(model(name, **keys))
         except MemoryShapeError:
             continue
+
+
+def test_experts_of_which_nobody_says_how_many_are_used_are_all_counted():
+    shape = describe(model("llama", expert_count=8))
+    assert (shape.experts.used_count, shape.assumptions) == (8, ("how many experts are used at once",))
