@@ -22,8 +22,8 @@ options:
     required: true
   build_directory:
     description:
-      - Folder of the plan. What C(calibration/HOST.json) there says of a process that still runs is kept where its log does not
-        reach back to the load any more.
+      - Folder of the plan. What C(calibration/HOST.json) there says of a model with the same settings is kept where there is
+        no new measurement, since a log may not reach back to the load any more.
     type: path
     required: true
 attributes:

@@ -86,11 +86,9 @@ def _model(resident: Mapping[str, Any], accelerators: Sequence[Mapping[str, Any]
         notes += [f"/api/ps shows {shown_mib:.1f} MiB: {SHOWN_GAPS}"] if shown_mib is not None else []
     else:
         rows = _shown(resident["fit"]["pools"], shown_mib)
-    process = reading.get("process")
     return {
         "model": resident["model"],
         "engine_model": resident["engine_model"],
-        "instance": process["identity"] if process else None,
         "settings": {key: resident[key] for key in SETTINGS},
         "bound": resident["fit"]["bound"],
         "planned_mib": resident["fit"]["total_mib"],

@@ -37,7 +37,6 @@ class CalibrationModel(Strict):
 
     model: str
     engine_model: str
-    instance: str | None = Field(description="identity of the process that was looked at")
     settings: CalibrationSettings
     bound: Literal["exact", "upper", "declared"] | None = Field(description="as in the plan")
     planned_mib: float | None = Field(description="the plan's total on accelerators, by which another plan is noticed")
