@@ -26,6 +26,10 @@ WORK = ROOT / "build" / "tests"
 QUIET_S = 10.0
 # CI ends a whole run after 60 minutes; no single command may use more than half of that.
 LIMIT_S = 1800.0
+# Building the engines takes 11 to 15 minutes on two cores that have nothing else to do, asking them 4. What is built when the
+# time is over is kept, and the next run goes on from there.
+ENGINES_BUILD_LIMIT_S = 1500.0
+ENGINES_LIMIT_S = 900.0
 # The molecule scenario of `make integration`; those named drill-* are drills, all others are scenarios.
 EMBEDDED = "embedded"
 # How tests/container.py and tests/engines/build.py say so.
@@ -132,11 +136,11 @@ def count_junit(path: Path) -> Count:
     return count
 
 
-def pytest_stage(name: str, folder: str, marker: str, none_code: int = 0) -> Count:
+def pytest_stage(name: str, folder: str, marker: str, none_code: int = 0, limit_s: float = LIMIT_S) -> Count:
     """pytest over a folder; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
     report = WORK / f"{name}.xml"
     report.unlink(missing_ok=True)
-    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, f"--junitxml={report}"])
+    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, f"--junitxml={report}"], limit_s=limit_s)
     count = count_junit(report) if report.is_file() else Count()
     unexplained = result.code not in (0, none_code) and not count.failed
     return count + Count(failed=int(unexplained))
@@ -273,12 +277,12 @@ def no_containers() -> str | None:
 
 def engines() -> Count:
     """Predictions and the replay of admission against real engines, which are built once."""
-    result = run([sys.executable, "-m", "tests.engines.build", "all"])
+    result = run([sys.executable, "-m", "tests.engines.build", "all"], limit_s=ENGINES_BUILD_LIMIT_S)
     if result.code == UNAVAILABLE:
         return Count(skipped=1)
     if result.code:
         return Count(failed=1)
-    return pytest_stage("engines", "tests/engines", "engines")
+    return pytest_stage("engines", "tests/engines", "engines", 0, ENGINES_LIMIT_S)
 
 
 def drills() -> Count:

@@ -12,6 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 try:
+    from ..plugin_utils.calibration_store import read_all
+    from ..plugin_utils.calibration_table import beside, calibration_table
     from ..plugin_utils.fit import anywhere
     from ..plugin_utils.intent import OTHERS, VARIABLES, Intent, parse_fleet
     from ..plugin_utils.plain import plain
@@ -58,9 +60,12 @@ class ActionModule(ActionBase):
             count = len(error.problems)
             heading = f"{count} mistake{'s' if count > 1 else ''} in the inventory; nothing was touched:"
             raise AnsibleActionFail(f"{heading}\n{error.report(reader.locate)}") from None
-        if arguments["show"]:
-            Display().display(f"\n{plan_table(plan)}\n")
         build = arguments["build_directory"] or os.path.join(os.getcwd(), "build", inventory)
+        if arguments["show"]:
+            measured = calibration_table(beside(plan, read_all(build, plan["hosts"])))
+            Display().display(
+                "\n".join(["", plan_table(plan), *(["", "measured after loading", measured] if measured else []), ""])
+            )
         return {**result, "changed": False, "plan": plan, "build_directory": build}
 
 

@@ -120,7 +120,8 @@ NUMBERS = {
     "context_tokens": re.compile(r"llama_context: n_ctx\s+= (\d+)|Operation:commit .*KvSize:(\d+)"),
     "batch_tokens": re.compile(r"llama_context: n_batch\s+= (\d+)|Operation:commit .*BatchSize:(\d+)"),
     "ubatch_tokens": re.compile(r"llama_context: n_ubatch\s+= (\d+)|Operation:commit .*BatchSize:(\d+)"),
-    "graph_splits": re.compile(r": graph splits = (\d+)"),
+    # The second form is that of builds after b10488.
+    "graph_splits": re.compile(r": graph splits = (\d+)|sched_reserve: graph: nodes = \d+, splits = (\d+)"),
     "offloaded_layers": re.compile(r"offloaded (\d+)/\d+ layers to GPU"),
     "layer_count": re.compile(r"offloaded \d+/(\d+) layers to GPU"),
 }

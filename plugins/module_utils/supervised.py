@@ -135,7 +135,7 @@ def services(place: Layout) -> list[dict[str, Any]]:
         info = (supervisor.program_info(place, name) or {}) if running else {}
         process = process_identity.find(info.get("pid")) if running else left.get(name)
         state = info.get("statename", "STOPPED").lower() if running else ("orphaned" if process else "stopped")
-        found.append(service(name, state, process))
+        found.append({**service(name, state, process), "log": place.program_log(name)})
     return found
 
 
@@ -148,4 +148,5 @@ def service(name: str, state: str, process: process_identity.Process | None) -> 
         "identity": process.identity if process else None,
         "started_at": process.started_at if process else None,
         "ports": process_identity.listening_ports([process.pid])[process.pid] if process else [],
+        "log": None,
     }

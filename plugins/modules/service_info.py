@@ -65,6 +65,9 @@ services:
       description: TCP ports that the process listens on; empty when none or where they cannot be told.
       type: list
       elements: int
+    log:
+      description: File that the service writes its log to; null where the journal has it.
+      type: str
 """
 
 import fnmatch

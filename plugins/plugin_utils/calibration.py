@@ -39,6 +39,11 @@ class PartError:
     def error_mib(self) -> float:
         return self.predicted_mib - self.actual_mib
 
+    @property
+    def needed_mib(self) -> float:
+        """What was taken without what may be told twice."""
+        return self.actual_mib - self.twice_mib
+
     def agrees(self, share: float = TOLERATED_SHARE, mib: float = TOLERATED_MIB) -> bool:
         """Whether the error is at most a share of what was taken, or so many MiB, whichever is larger.
 

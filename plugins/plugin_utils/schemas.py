@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, create_model
 
+from .calibration_document import CalibrationDocument
 from .fleet import Host, Strict
 from .intent import VARIABLES
 from .plan_document import PlanDocument
@@ -25,6 +26,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "inventory.schema.json": or_template(_inventory_schema()),
         "hosts.schema.json": or_template(_hosts_schema()),
+        "calibration.schema.json": {"$schema": DIALECT, **CalibrationDocument.model_json_schema()},
         "plan.schema.json": {"$schema": DIALECT, **PlanDocument.model_json_schema()},
         "sample.schema.json": sample_schema(),
     }

@@ -17,8 +17,8 @@ from tests.commands.test_readme import EXAMPLE
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 CLUTTER = ("tests/", "molecule/", "build/", "tools/", ".", "Makefile", "pyproject.toml", "requirements-dev")
 NAMED = {
-    "module": {"alias_answer", "benchmark", "capacity_info", "engine_info", "gguf_info", "plan", "python_environment",
-               "service_info", "supervised_process", "verify"},
+    "module": {"alias_answer", "benchmark", "calibrate", "capacity_info", "engine_info", "gguf_info", "memory_fit", "memory_info",
+               "plan", "python_environment", "service_info", "supervised_process", "verify"},
     "filter": {"drill_target", "litellm_config"},
     "role": {"litellm", "llama_cpp", "python_environment", "service"},
 }  # fmt: skip
@@ -76,7 +76,7 @@ def test_the_installed_collection_plans(lab):
     assert str(ROOT) not in shown
 
 
-@pytest.mark.parametrize("name", ["plan", "install", "deploy", "verify", "drill", "benchmark", "site"])
+@pytest.mark.parametrize("name", ["plan", "install", "deploy", "verify", "calibrate", "drill", "benchmark", "site"])
 def test_an_installed_playbook_finds_all_it_names(lab, name):
     run("ansible-playbook", f"homelab.llm.{name}", "-i", "mylab", "--syntax-check", cwd=lab)
 

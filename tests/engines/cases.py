@@ -29,6 +29,7 @@ class Case:
     unified: bool = False
     swa_full: bool = False
     mmap: bool = False
+    embeddings: bool = False
 
     def __str__(self) -> str:
         given = [f"{key}={value}" for key, value in vars(self).items() if value != getattr(Case(""), key) and key != "model"]
@@ -36,7 +37,7 @@ class Case:
 
     @property
     def embedding(self) -> bool:
-        return self.model in ENCODERS
+        return self.embeddings or self.model in ENCODERS
 
     def for_llama_cpp(self) -> Settings:
         batch = max(2048, self.ubatch_tokens or 0) if not self.embedding else self.context_tokens
@@ -92,6 +93,7 @@ LLAMA_CPP = (
     Case("qwen3", 4000, parallel=3),
     Case("qwen3", kv_type="q8_0"),
     Case("qwen3", mmap=True),
+    Case("qwen3", 4096, embeddings=True),
     Case("qwen3moe", ubatch_tokens=1024),
     Case("gemma3", 4096, parallel=3),
     Case("gemma3", flash="off"),

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# One that is forgotten, because its test was killed, ends by itself with what it started.
+LIFE_S = 300
 STAND_IN = Path(__file__).with_name("simulated_llama_server.py")
 UINT32, INT32, FLOAT32, STRING, ARRAY = 4, 5, 6, 8, 9
 ALIGNMENT = 32
@@ -235,9 +237,8 @@ def ollama(
     log = root / "ollama.log"
     with log.open("wb") as output:
         environment = {**kept, **mine, **environment}
-        process = subprocess.Popen(
-            [str(exe), "serve"], env=environment, cwd=root, stdout=output, stderr=output, start_new_session=True
-        )
+        command = ["timeout", "--kill-after=15", str(LIFE_S), str(exe), "serve"]
+        process = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=output, start_new_session=True)
         engine = Engine(f"http://127.0.0.1:{port}", log)
         try:
             _await(engine, process)

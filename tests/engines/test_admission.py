@@ -1,9 +1,9 @@
 """The replay against real engines: after each request the same models are loaded, with the same context, on the same devices.
 
-The engines are those that `make engines` builds, one of each scheduler family (v0.24.0, v0.33.0), or the binaries that
-OLLAMA_TEST_BINARIES names, separated by colons. On the CPU they load tiny models with their own runner; for devices that are
-not there the newer one gets a stand-in for llama-server, which simulates them, so that its scheduler is real and the memory is
-not.
+What is real and what is not: the scheduler is always that of a real Ollama, of either family (v0.24.0, v0.33.0, as `make engines`
+builds them; or the binaries that OLLAMA_TEST_BINARIES names, separated by colons). On the CPU it loads tiny models with its own
+real runner. The devices of the second test are not there: llama-server is a stand-in (simulated_llama_server.py), which tells of
+simulated memory what a real one would tell, so that the decisions are real and the gigabytes are not.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ def binaries() -> dict[Path, str]:
     named = [Path(path) for path in os.environ.get("OLLAMA_TEST_BINARIES", "").split(":") if path]
     if named:
         return {binary: version_of(binary) for binary in named}
-    built = {folder_of(f"ollama-{version}") / "bin" / "ollama": version for version in VERSIONS}
-    return {binary: version for binary, version in built.items() if binary.is_file()}
+    return {folder_of(f"ollama-{version}") / "bin" / "ollama": version for version in VERSIONS}
 
 
-def cases() -> list[Any]:
+def cases(scenarios: tuple[Scenario, ...]) -> list[Any]:
     found = []
     for binary, version in binaries().items():
         rules, _note = rules_for(version)
-        chosen = [item for item in (*ON_THE_CPU, *ON_DEVICES) if rules and rules.family in item.families]
+        chosen = [item for item in scenarios if rules and rules.family in item.families]
         found += [pytest.param(binary, version, item, id=f"v{version}: {item}") for item in chosen]
     return found
 
@@ -75,9 +74,22 @@ def settled(engine: Engine, root: Path, scenario: Scenario, expected: list[Loade
         time.sleep(0.2)
 
 
-@pytest.mark.skipif(not binaries(), reason="no Ollama is built here: python -m tests.engines.build all")
-@pytest.mark.parametrize(("binary", "version", "scenario"), cases())
-def test_the_replay_says_what_the_engine_does(binary: Path, version: str, scenario: Scenario, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("binary", "version", "scenario"), cases(ON_THE_CPU))
+def test_real_scheduler_with_real_runners_on_the_cpu(binary: Path, version: str, scenario: Scenario, tmp_path: Path) -> None:
+    assert not scenario.simulated
+    compare(binary, version, scenario, tmp_path)
+
+
+@pytest.mark.parametrize(("binary", "version", "scenario"), cases(ON_DEVICES))
+def test_real_scheduler_with_simulated_gpu_memory(binary: Path, version: str, scenario: Scenario, tmp_path: Path) -> None:
+    assert scenario.simulated
+    compare(binary, version, scenario, tmp_path)
+
+
+def compare(binary: Path, version: str, scenario: Scenario, tmp_path: Path) -> None:
+    """Ask request by request; some replay has to say each time what is loaded then."""
+    if not binary.is_file():
+        pytest.skip(f"no Ollama {version} is built here: python -m tests.engines.build ollama-{version}")
     rules, _note = rules_for(version)
     assert rules
     setups = Setup(scenario.host, scenario.settings, rules, "both").readings()

@@ -33,6 +33,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--ubatch-size", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--n-gpu-layers", type=int)
+    parser.add_argument("--log-verbosity", type=int, help="from 4 on the log tells what memory was allocated")
     parser.add_argument("--embedding", action="store_true")
     parser.add_argument("--pooling", choices=POOLING_TYPES)
     parser.add_argument("--metrics", action="store_true")
@@ -55,7 +56,8 @@ def parameters(engine: Any, flags: argparse.Namespace) -> Any:
         params.pooling_type = getattr(engine.llama_pooling_type, "LLAMA_POOLING_TYPE_" + flags.pooling.upper())
     params.endpoint_metrics, params.endpoint_slots = flags.metrics, flags.slots
     params.ui, params.server_tools = not flags.no_webui, []
-    for name, value in (("n_batch", flags.batch_size), ("n_ubatch", flags.ubatch_size), ("n_gpu_layers", flags.n_gpu_layers)):
+    given = {"n_batch": flags.batch_size, "n_ubatch": flags.ubatch_size, "n_gpu_layers": flags.n_gpu_layers}
+    for name, value in {**given, "verbosity": flags.log_verbosity}.items():
         if value is not None:
             setattr(params, name, value)
     if flags.threads is not None:

@@ -28,6 +28,10 @@ RECORDED = [
     ("llama-server-b10488-gemma3-verbose.log", [GEMMA3]),
     ("llama-server-b10488-gpt-oss.log", [{"weights": 24.62, "kv_cache": 17.50, "compute": 21.77, "output": 0.02}]),
     (
+        "xllamacpp-2026.10.11549-smollm2.log",
+        [{"weights": 92.10, "kv_cache": 180.00, "compute": 22.64, "output": 0.19}],
+    ),
+    (
         "ollama-0.33.0-loads.log",
         [
             {"weights": 42.15, "kv_cache": 16.00, "compute": 13.01, "output": 0.02},
@@ -55,6 +59,7 @@ def test_recorded_logs(name: str, expected: list[dict[str, float]]) -> None:
     ("name", "number", "expected"),
     [
         ("llama-server-b10488-gemma3.log", 0, ("/models/gemma3.gguf", 8192, 1, 512, 512, True, 1, 8192.0)),
+        ("xllamacpp-2026.10.11549-smollm2.log", 0, ("/models/SmolLM2", 8192, 1, 2048, 512, True, 1, None)),
         ("ollama-0.33.0-loads.log", 1, ("0adc3673dc51", 4096, 1, 512, 512, True, 1, 8192.0)),
         ("ollama-0.24.0-loads.log", 0, ("663759a4ebcd", 4096, 1, 512, 512, True, None, None)),
         ("ollama-0.24.0-loads.log", 1, ("7cde8c841b49", 4096, 1, 512, 512, True, 1, None)),
