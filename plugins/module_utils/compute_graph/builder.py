@@ -6,7 +6,7 @@ sched_reserve of src/llama-context.cpp (what the worst case is).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Tuple
 
 from ..model_shape import LayerShape, ModelShape
@@ -20,6 +20,9 @@ POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST, POOLING_RANK = range(5)
 # llama_model_rope_type of src/llama-model.cpp: rotations in several dimensions, always or where the header has the sections.
 SECTIONED = frozenset({"qwen2vl", "paddleocr", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3tts"})
 OPTIONAL_SECTIONS = frozenset({"glm4", "glm4moe", "hunyuan_vl"})
+
+# llama_init_from_model of src/llama-context.cpp turns flash attention off for these, whatever was asked for.
+NEVER_FLASH = frozenset({"grok"})
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Builder:
 
     def __init__(self, shape: ModelShape, plan: Plan) -> None:
         self.shape = shape
-        self.plan = plan
+        self.plan = replace(plan, flash=False) if shape.architecture in NEVER_FLASH else plan
         self.graph = Graph()
         self.tokens = plan.tokens
         self.width = shape.embedding_length

@@ -118,10 +118,11 @@ def build_decoder(b: Builder, recipe: Recipe, layers: Sequence[int], block_of: O
         value = b.norm(value, recipe.norm, recipe.norm_bias, recipe.embedding_norm != "plain")
     for number in layers:
         b.enter(b.shape.layers[number], number == layers[-1] and recipe.rows and not recipe.late_rows)
-        value = (block_of or block)(b, recipe, value)
+        before = value
+        value = (block_of or block)(b, recipe, before)
         if number < stack and b.embedded is not None:
             value = over(value, view(b.embedded, (b.width, value.ne[1], 1, 1)))
-        b.graph.mark(value)
+        b.graph.mark(value if value is not before else b.graph.nodes[-1])
     finish(b, recipe, value)
 
 

@@ -17,7 +17,7 @@ DELTA = Recipe(qk_norm="head", late_rows="after", experts=Experts(shared="sigmoi
 GRANITE = Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain"))
 FALCON = Recipe()
 NEMOTRON = Recipe(rope="none", late_rows="after", activation="relu_sqr", gate=False)
-LFM = Recipe(qk_norm="head", experts=Experts())
+LFM = Recipe(qk_norm="head", experts=Experts(selection_bias=True))
 JAMBA = Recipe(rope="none", experts=Experts(normed=False))
 MAMBA = Recipe()
 

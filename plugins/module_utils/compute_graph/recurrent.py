@@ -6,6 +6,8 @@ llama.cpp b10488. The copies of states that no sequence uses are left out: they 
 
 from __future__ import annotations
 
+from typing import Optional
+
 from .builder import Builder
 from .tensors import GET_ROWS, I32, OTHER, Tensor, concat, like, made, over, product, sum_rows, view, written
 
@@ -51,22 +53,22 @@ def stored(b: Builder, value: Tensor) -> None:
     b.graph.expand(written(b.cache, value))
 
 
-def convolved(b: Builder, s: State, value: Tensor, channels: int, bias: bool, activation: bool = True) -> Tensor:
-    """A rolling convolution over the last tokens and these; what rolls on is stored."""
-    rolling = view(states(b, s.rolling), (s.kernel - 1, channels, s.sequences, 1))
+def convolved(b: Builder, s: State, value: Tensor, channels: int, bias: bool, rolling: Optional[Tensor] = None) -> Tensor:
+    """A rolling convolution over the last tokens and these, and its activation; what rolls on is stored."""
+    rolling = view(rolling or states(b, s.rolling), (s.kernel - 1, channels, s.sequences, 1))
     extended = concat(rolling, view(value, (s.each, channels, s.sequences, 1)), 0)
     stored(b, view(extended, (s.kernel - 1, channels, s.sequences, 1)))
     result = made(OTHER, (channels, s.each, s.sequences, 1), (extended, b.weight))
     result.on_device = channels % CONVOLUTION_CHANNELS == 0
     if bias:
         result = over(result, b.weight)
-    return over(result) if activation else result
+    return over(result)
 
 
 def scan(b: Builder, s: State, x: Tensor, *others: Tensor) -> Tensor:
     """The state space recurrence: the results of all tokens and, behind them, the new states."""
-    cache = b.cache
-    b.graph.expand(written(cache))
+    cache = view(b.cache, (s.size * s.inner, s.sequences, 1, 1))
+    b.graph.expand(written(b.cache))
     elements = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + s.size * s.inner * s.sequences
     result = made(OTHER, (elements, 1, 1, 1), (cache, x, *others, rows(b)))
     b.graph.expand(result)

@@ -13,7 +13,7 @@ from .builder import Builder
 from .decoder import Experts, Recipe, block, build_decoder, network
 from .feed_forward import experts, feed_forward
 from .hybrid import Recipe as _Recipe
-from .recurrent import State, convolved, scan
+from .recurrent import State, convolved, scan, states
 from .tensors import NONE, OTHER, Tensor, like, made, over, rope, rows_of, view
 
 # models/llama4.cpp: every fourth layer does not rotate (n_no_rope_layer_step); Scout norms queries and keys.
@@ -66,9 +66,9 @@ def deci_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
         else:
             q, k, v = project(b, result)
             result = attend(b, Heads(rope(q, b.positions()), rope(k, b.positions()), v))
-    result, value = b.chosen(result, value)
     if not b.layer.feed_forward_length:
-        return result
+        return value
+    result, value = b.chosen(result, value)
     middle = over(result, value) if heads else result
     return over(feed_forward(b, b.norm(middle), b.layer.feed_forward_length), middle)
 
@@ -96,7 +96,8 @@ def grok_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     middle = over(b.norm(result), value)
     into = b.norm(middle)
     width = facts.feed_forward_length or b.layer.feed_forward_length
-    hidden = experts(b, into, width, facts.count, facts.used_count, activation="gelu")
+    gate = b.has("blk.ffn_gate_exps.weight", True)
+    hidden = experts(b, into, width, facts.count, facts.used_count, activation="gelu", gate=gate)
     if b.has("blk.ffn_up.weight", bool(facts.feed_forward_length)):
         dense = feed_forward(b, into, b.layer.feed_forward_length, "gelu")
         hidden = over(over(dense, hidden))
@@ -207,11 +208,12 @@ def plamo2_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 def plamo2_state(b: Builder, into: Tensor) -> Tensor:
     s = State(b)
     length = s.inner // s.ranks
+    rolling = states(b, s.rolling)
     both = b.linear(view(into, (b.width, s.each, s.sequences, 1)), 2 * s.inner)
     turned = like(view(both, (2 * length, s.ranks, s.each, s.sequences)))
     x = like(view(turned, (s.inner, s.each, s.sequences, 1)))
     z = view(turned, (length, s.ranks, s.each, s.sequences))
-    x = convolved(b, s, x, s.inner, False)
+    x = convolved(b, s, x, s.inner, False, rolling=rolling)
     step_width = max(STEP_WIDTH, b.width // 16)
     mixed = b.linear(x, step_width + 2 * s.size)
     first, second = (b.norm(view(mixed, (s.size, s.each, s.sequences, 1))) for _ in range(2))
