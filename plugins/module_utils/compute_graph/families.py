@@ -7,7 +7,7 @@ from typing import Callable, Sequence
 
 from .builder import Builder
 from .decoder import build_decoder
-from . import encoder, gemma, hybrid, special
+from . import encoder, gemma, hybrid, rwkv, special
 from .latent import RECIPE as LATENT
 from .latent import latent_block
 from .recipes import RECIPES
@@ -23,6 +23,7 @@ BUILDERS: dict[str, Build] = {
     **{name: _decoder(recipe) for name, recipe in RECIPES.items()},
     "deepseek2": _decoder(LATENT, latent_block),
     **dict.fromkeys(("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3"), encoder.build_bert),
+    **dict.fromkeys(("rwkv6", "rwkv7", "rwkv6qwen2", "arwkv7"), rwkv.build_rwkv),
     "llama4": _decoder(special.LLAMA_4, special.llama4_block),
     "bitnet": _decoder(special.Recipe(), special.bitnet_block),
     "deci": _decoder(special.Recipe(), special.deci_block),

@@ -26,6 +26,7 @@ class State:
         assert facts is not None
         self.inner, self.size, self.groups = facts.inner_size, facts.state_size, facts.group_count
         self.ranks, self.kernel = facts.time_step_rank, facts.conv_kernel
+        self.head_length = facts.head_length
         self.rolling, self.elements = facts.rolling_elements, facts.state_elements
         self.sequences = b.plan.sequences
         self.each = b.tokens // b.plan.sequences
