@@ -9,7 +9,7 @@ from .builder import Builder
 from .decoder import build_decoder
 from . import encoder, gemma, hybrid, rwkv, special
 from .latent import RECIPE as LATENT
-from .latent import latent_block
+from .latent import MINICPM_3, OCR, latent_block, minicpm3_block
 from .recipes import RECIPES
 
 Build = Callable[[Builder, Sequence[int]], None]
@@ -22,6 +22,9 @@ def _decoder(recipe, block=None) -> Build:
 BUILDERS: dict[str, Build] = {
     **{name: _decoder(recipe) for name, recipe in RECIPES.items()},
     "deepseek2": _decoder(LATENT, latent_block),
+    "mistral4": _decoder(LATENT, latent_block),
+    "deepseek2-ocr": _decoder(OCR),
+    "minicpm3": _decoder(MINICPM_3, minicpm3_block),
     **dict.fromkeys(("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3"), encoder.build_bert),
     **dict.fromkeys(("rwkv6", "rwkv7", "rwkv6qwen2", "arwkv7"), rwkv.build_rwkv),
     "llama4": _decoder(special.LLAMA_4, special.llama4_block),
@@ -36,6 +39,7 @@ BUILDERS: dict[str, Build] = {
     "plamo2": _decoder(special.Recipe(), special.plamo2_block),
     "gemma3n": gemma.build_3n,
     "gemma4": gemma.build_4,
+    "qwen3next": _decoder(hybrid.DELTA, hybrid.delta_block),
     "qwen35": _decoder(hybrid.DELTA, hybrid.delta_block),
     "qwen35moe": _decoder(hybrid.DELTA, hybrid.delta_block),
     "granitehybrid": _decoder(hybrid.GRANITE, hybrid.state_block),

@@ -10,7 +10,7 @@ from .attention import Heads, attend
 from .builder import Builder
 from .decoder import Experts, Recipe, attention, mixture, network
 from .feed_forward import experts, feed_forward
-from .recurrent import delta_net, mamba1, mamba2, short_convolution
+from .recurrent import delta_net, delta_net_joint, mamba1, mamba2, short_convolution
 from .tensors import Tensor, like, over, rope, view
 
 DELTA = Recipe(qk_norm="head", late_rows="after", experts=Experts(shared="sigmoid"))
@@ -37,10 +37,11 @@ def gated_attention(b: Builder, recipe: Recipe, into: Tensor) -> Tensor:
 
 
 def delta_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
-    """Qwen 3.5: three delta nets, one attention."""
+    """Qwen 3.5 and Qwen3-Next: three delta nets, one attention."""
     into = b.norm(value)
     b.graph.expand(into)
-    result = delta_net(b, into) if b.layer.recurrent else gated_attention(b, recipe, into)
+    net = delta_net_joint if b.shape.architecture == "qwen3next" else delta_net
+    result = net(b, into) if b.layer.recurrent else gated_attention(b, recipe, into)
     middle = over(result, value)
     return over(network(b, recipe, b.norm(middle)), middle)
 

@@ -17,6 +17,9 @@ from .tensors import OTHER, Tensor, concat, like, made, over, rope, view
 SOFTMAX_GATING = 1
 VERSION_2_BLOCKS = (27, 60)
 RECIPE = Recipe(experts=Experts(shared="plain"))
+# DeepSeek-OCR's decoder: the older form without any compression.
+OCR = Recipe(experts=Experts(normed=None, shared="plain"))
+MINICPM_3 = Recipe(embedding_scaled=True, residual_scaled=True, early_scaled=True)
 
 
 def latent_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
@@ -31,6 +34,13 @@ def latent_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     else:
         hidden = feed_forward(b, hidden, b.layer.feed_forward_length)
     return over(hidden, middle)
+
+
+def minicpm3_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
+    """Compressed projections, a cache of every head, scaled results."""
+    result, value = b.chosen(latent_attention(b, b.norm(value)), value)
+    middle = over(over(result), value)
+    return over(over(feed_forward(b, b.norm(middle), b.layer.feed_forward_length)), middle)
 
 
 def selection_biased(b: Builder) -> bool:
