@@ -7,7 +7,7 @@ from typing import Callable, Sequence
 
 from .builder import Builder
 from .decoder import build_decoder
-from . import encoder, gemma, hybrid, rwkv, special
+from . import encoder, gemma, hybrid, kimi, rwkv, special
 from .latent import RECIPE as LATENT
 from .latent import MINICPM_3, OCR, latent_block, minicpm3_block
 from .recipes import RECIPES
@@ -39,6 +39,9 @@ BUILDERS: dict[str, Build] = {
     "plamo2": _decoder(special.Recipe(), special.plamo2_block),
     "gemma3n": gemma.build_3n,
     "gemma4": gemma.build_4,
+    "kimi-linear": _decoder(kimi.KIMI, kimi.kimi_block),
+    "bailingmoe3": _decoder(kimi.LING, kimi.ling_block),
+    "kimi-k3": kimi.build_k3,
     "qwen3next": _decoder(hybrid.DELTA, hybrid.delta_block),
     "qwen35": _decoder(hybrid.DELTA, hybrid.delta_block),
     "qwen35moe": _decoder(hybrid.DELTA, hybrid.delta_block),

@@ -43,6 +43,14 @@ def halved(value: Tensor) -> Tensor:
     return made(OTHER, (a // 2, c, d, e), (value,))
 
 
+def situ(b: Builder, gate: Tensor, up: Tensor) -> Tensor:
+    """Kimi K3's activation: both sides bounded by a hyperbolic tangent."""
+    bounded = over(over(over(over(gate))), over(gate))
+    if (b.fact("activation.situ_linear_beta") or 0.0) > 0.0:
+        up = over(over(over(up)))
+    return over(bounded, up)
+
+
 def activated(value: Tensor, activation: str) -> Tensor:
     """An activation of one value."""
     result = over(value)
@@ -144,7 +152,9 @@ def _hidden(
         return made(OTHER, parts[0].ne, tuple(parts))
     if not gate:
         return activated(_of_each(b, into, chosen, width, used, bias), activation)
-    gated, up = _of_each(b, into, chosen, width, used, bias), _of_each(b, into, chosen, width, used, bias)
+    gated, up = (_of_each(b, into, chosen, width, used, bias) for _index in range(2))
+    if activation == "situ":
+        return situ(b, gated, up)
     return made(OTHER, up.ne, (gated, up))
 
 

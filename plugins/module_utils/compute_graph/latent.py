@@ -56,8 +56,8 @@ def queries(b: Builder, into: Tensor, length: int) -> Tensor:
     return b.linear(into, length * b.layer.head_count)
 
 
-def latent_attention(b: Builder, into: Tensor, rotate: bool = True) -> Tensor:
-    """The attention of one layer, compressed or not."""
+def latent_attention(b: Builder, into: Tensor, rotate: bool = True, output: bool = True) -> Tensor:
+    """The attention of one layer, compressed or not. ``output`` False: without its last matrix."""
     mla, tokens, heads = b.shape.mla, b.tokens, b.layer.head_count
     rank, turning = int(b.fact("attention.kv_lora_rank") or 0), int(b.fact("rope.dimension_count") or 0)
     length = mla.key_length if mla else b.layer.key_length
@@ -70,22 +70,22 @@ def latent_attention(b: Builder, into: Tensor, rotate: bool = True) -> Tensor:
         q_turned, k_turned = rope(q_turned, b.positions()), rope(k_turned, b.positions())
     latent = b.norm(latent)
     if mla is None:
-        return _decompressed(b, latent, q_plain, q_turned, k_turned, plain)
+        query = concat(q_plain, q_turned, 0) if rotate else view(q, (length, heads, tokens, 1))
+        return _decompressed(b, latent, query, k_turned, output)
     absorbed = b.linear(view(q_plain, (plain, tokens, heads, 1)), rank)
     query = concat(view(absorbed, (rank, heads, tokens, 1)), q_turned, 0)
     if b.fact("attention.temperature_scale"):
         query = over(query, b.input("scale", (1, 1, tokens, 1)))
     latent = view(latent, (rank, 1, tokens, 1))
-    return attend_latent(b, query, concat(latent, k_turned, 0), latent, mla.value_length)
+    return attend_latent(b, query, concat(latent, k_turned, 0), latent, mla.value_length, output)
 
 
-def _decompressed(b: Builder, latent: Tensor, q_plain: Tensor, q_turned: Tensor, k_turned: Tensor, plain: int) -> Tensor:
+def _decompressed(b: Builder, latent: Tensor, query: Tensor, k_turned: Tensor, output: bool) -> Tensor:
+    """Keys and values of every head out of the latent row, cached as other models do."""
     heads, tokens, length = b.layer.head_count, b.tokens, b.layer.value_length
+    plain = query.ne[0] - k_turned.ne[0]
     both = b.linear(latent, heads * (plain + length))
     k_plain = view(both, (plain, heads, tokens, 1))
     values = like(view(both, (length, heads, tokens, 1)))
-    query = concat(q_plain, q_turned, 0)
-    repeated = made(OTHER, q_turned.ne, (k_turned, q_turned))
-    repeated.src = (k_turned,)
-    key = concat(k_plain, repeated, 0)
-    return attend(b, Heads(query, key, values))
+    repeated = made(OTHER, (k_turned.ne[0], heads, tokens, 1), (k_turned,))
+    return attend(b, Heads(query, concat(k_plain, repeated, 0), values), output=output)

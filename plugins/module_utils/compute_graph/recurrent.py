@@ -41,11 +41,18 @@ def rows(b: Builder) -> Tensor:
     return b.inputs["state_slice"]
 
 
+def no_rows(b: Builder) -> Tensor:
+    """The states that no sequence uses: none, but the empty list counts where the scheduler counts what it copies."""
+    if "state_rest" not in b.inputs:
+        b.inputs["state_rest"] = view(rows(b), (0, 1, 1, 1))
+    return b.inputs["state_rest"]
+
+
 def states(b: Builder, elements: int) -> Tensor:
     """build_rs: the states of the sequences of this batch, copied out of the cache."""
     cache = b.cache
     b.graph.expand(written(cache))
-    result = made(GET_ROWS, (elements, b.plan.sequences, 1, 1), (cache, rows(b)))
+    result = made(GET_ROWS, (elements, b.plan.sequences, 1, 1), (cache, rows(b), no_rows(b)))
     b.graph.expand(result)
     return result
 
@@ -71,7 +78,7 @@ def scan(b: Builder, s: State, x: Tensor, *others: Tensor) -> Tensor:
     cache = view(b.cache, (s.size * s.inner, s.sequences, 1, 1))
     b.graph.expand(written(b.cache))
     elements = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + s.size * s.inner * s.sequences
-    result = made(OTHER, (elements, 1, 1, 1), (cache, x, *others, rows(b)))
+    result = made(OTHER, (elements, 1, 1, 1), (cache, x, *others, rows(b), no_rows(b)))
     b.graph.expand(result)
     stored(b, view(result, (s.size * s.inner, s.sequences, 1, 1)))
     return result
