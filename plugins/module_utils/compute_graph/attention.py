@@ -121,6 +121,8 @@ def attend(
         store_values(b, v, kind)
     cells = b.plan.window_cells if kind == WINDOW else b.plan.context_cells
     keys, values = cached(b, k, cells, b.plan.kv_type_k), cached(b, v, cells, b.plan.kv_type_v)
+    if position_bias is not None and b.plan.flash:
+        values = values._replace(turned=b.plan.kv_type_v)
     result = mixed(b, q, keys, values, mask(b, kind, cells), sinks, soft_cap, grok, position_bias)
     if value_turn:
         result = rotated(b, result, value_turn, "value")
