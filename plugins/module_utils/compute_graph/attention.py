@@ -270,7 +270,9 @@ def attend_uncached(
     return b.linear(result, b.width, bias) if output else result
 
 
-def attend_latent(b: Builder, q: Tensor, k: Tensor, v: Tensor, decompressed: int, output: bool = True) -> Tensor:
+def attend_latent(
+    b: Builder, q: Tensor, k: Tensor, v: Tensor, decompressed: int, output: bool = True, seen: Optional[Tensor] = None
+) -> Tensor:
     """build_attn of compressed attention: the cache holds one row per token, which is key and value alike."""
     for value in (q, v, k):
         b.graph.expand(value)
@@ -280,5 +282,5 @@ def attend_latent(b: Builder, q: Tensor, k: Tensor, v: Tensor, decompressed: int
     rows = view(keys.rows, (v.ne[0], cells, 1, b.plan.streams))
     rows.bytes_outside = keys.rows.bytes_outside - row_bytes(k.ne[0] - v.ne[0], b.plan.kv_type_k)
     values = Cached(v.ne[0], 1, cells, b.plan.streams, rows, turned=b.plan.kv_type_k)
-    result = mixed(b, q, keys, values, mask(b, FULL, cells), decompressed=decompressed)
+    result = mixed(b, q, keys, values, mask(b, FULL, cells) if seen is None else seen, decompressed=decompressed)
     return b.linear(result, b.width) if output else result

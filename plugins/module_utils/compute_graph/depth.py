@@ -20,6 +20,8 @@ NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
     "nomic-bert-moe": lambda shape, index: index % int(shape.fact("moe_every_n_layers") or 1) == 1,
     "qwen3vl": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
     "qwen3vlmoe": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
+    "deepseek32": lambda shape, index: index,
+    "glm-dsa": lambda shape, index: index,
     "kimi-k3": lambda shape, index: index,
     "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or 1000),
     "rwkv7": lambda shape, index: index == 0,

@@ -7,7 +7,7 @@ from typing import Callable, Sequence
 
 from .builder import Builder
 from .decoder import build_decoder
-from . import encoder, encoder_decoder, gemma, hybrid, kimi, rwkv, special
+from . import encoder, encoder_decoder, gemma, hybrid, indexed, kimi, rwkv, special
 from .latent import RECIPE as LATENT
 from .latent import MINICPM_3, OCR, latent_block, minicpm3_block
 from .recipes import RECIPES
@@ -29,6 +29,7 @@ BUILDERS: dict[str, Build] = {
     **dict.fromkeys(("rwkv6", "rwkv7", "rwkv6qwen2", "arwkv7"), rwkv.build_rwkv),
     "t5": encoder_decoder.build_t5,
     "t5encoder": encoder_decoder.build_t5_encoder,
+    **dict.fromkeys(("deepseek32", "glm-dsa"), indexed.build_indexed),
     "llama4": _decoder(special.LLAMA_4, special.llama4_block),
     "bitnet": _decoder(special.Recipe(), special.bitnet_block),
     "deci": _decoder(special.Recipe(), special.deci_block),

@@ -6,6 +6,7 @@ Source: src/models/deepseek2.cpp of llama.cpp b10488.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Optional
 
 from .attention import Heads, attend, attend_latent
 from .builder import Builder
@@ -24,16 +25,17 @@ MINICPM_3 = Recipe(embedding_scaled=True, residual_scaled=True, early_scaled=Tru
 
 def latent_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """One layer: attention through the latent row, then experts or a dense network."""
-    result = latent_attention(b, b.norm(value))
-    result, value = b.chosen(result, value)
+    result, value = b.chosen(latent_attention(b, b.norm(value)), value)
     middle = over(result, value)
-    hidden = b.norm(middle)
+    return over(latent_network(b, recipe, b.norm(middle)), middle)
+
+
+def latent_network(b: Builder, recipe: Recipe, hidden: Tensor) -> Tensor:
+    """Experts that the header describes, or a dense network in the first layers."""
     if b.layer.experts and recipe.experts is not None:
         kind = replace(recipe.experts, normed=bool(b.fact("expert_weights_norm")), selection_bias=selection_biased(b))
-        hidden = mixture(b, kind, hidden)
-    else:
-        hidden = feed_forward(b, hidden, b.layer.feed_forward_length)
-    return over(hidden, middle)
+        return mixture(b, kind, hidden)
+    return feed_forward(b, hidden, b.layer.feed_forward_length)
 
 
 def minicpm3_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
@@ -48,21 +50,29 @@ def selection_biased(b: Builder) -> bool:
     return b.fact("expert_gating_func") != SOFTMAX_GATING and b.shape.block_count not in VERSION_2_BLOCKS
 
 
-def queries(b: Builder, into: Tensor, length: int) -> Tensor:
-    """The queries of all heads, through a narrow matrix where the model has one."""
+def narrowed(b: Builder, into: Tensor) -> Tensor:
+    """What the queries' matrix sees: a narrow normed projection where the model has one."""
     rank = int(b.fact("attention.q_lora_rank") or 0)
-    if rank:
-        into = b.norm(b.linear(into, rank))
-    return b.linear(into, length * b.layer.head_count)
+    return b.norm(b.linear(into, rank)) if rank else into
 
 
-def latent_attention(b: Builder, into: Tensor, rotate: bool = True, output: bool = True) -> Tensor:
-    """The attention of one layer, compressed or not. ``output`` False: without its last matrix."""
+def latent_attention(
+    b: Builder,
+    into: Tensor,
+    rotate: bool = True,
+    output: bool = True,
+    narrow: Optional[Tensor] = None,
+    seen: Optional[Tensor] = None,
+) -> Tensor:
+    """The attention of one layer, compressed or not. ``output`` False: without its last matrix.
+
+    ``narrow``: what the queries' matrix sees, where others need it too; ``seen``: a mask of its own.
+    """
     mla, tokens, heads = b.shape.mla, b.tokens, b.layer.head_count
     rank, turning = int(b.fact("attention.kv_lora_rank") or 0), int(b.fact("rope.dimension_count") or 0)
     length = mla.key_length if mla else b.layer.key_length
     plain = length - turning
-    q = queries(b, into, length)
+    q = b.linear(narrow if narrow is not None else narrowed(b, into), length * heads)
     q_plain, q_turned = view(q, (plain, heads, tokens, 1)), view(q, (turning, heads, tokens, 1))
     row = b.linear(into, rank + turning)
     latent, k_turned = view(row, (rank, tokens, 1, 1)), view(row, (turning, 1, tokens, 1))
@@ -77,7 +87,7 @@ def latent_attention(b: Builder, into: Tensor, rotate: bool = True, output: bool
     if b.fact("attention.temperature_scale"):
         query = over(query, b.input("scale", (1, 1, tokens, 1)))
     latent = view(latent, (rank, 1, tokens, 1))
-    return attend_latent(b, query, concat(latent, k_turned, 0), latent, mla.value_length, output)
+    return attend_latent(b, query, concat(latent, k_turned, 0), latent, mla.value_length, output, seen)
 
 
 def _decompressed(b: Builder, latent: Tensor, query: Tensor, k_turned: Tensor, output: bool) -> Tensor:

@@ -35,7 +35,7 @@ def schedule(graph: Graph, devices: int, pipeline: bool = False, offload: bool =
         return Schedule(graph.leaves, graph.nodes, 1)
     cpu = devices
     for leaf in graph.leaves:
-        leaf.backend = cpu
+        leaf.backend = leaf.pinned if leaf.pinned >= 0 else cpu
     for node in graph.nodes:
         node.backend = node.pinned if node.pinned >= 0 else _by_memory(node, cpu, offload)
     _spread(graph.nodes, cpu, only_devices=True)

@@ -152,7 +152,7 @@ def build_chameleon(b: Builder, layers: Sequence[int]) -> None:
     logits = b.graph.nodes[-1]
     logits.output = False
     image = Tensor()
-    image.op, image.ne = NONE, (IMAGE_TOKENS, 1, 1, 1)
+    image.op, image.ne, image.pinned = NONE, (IMAGE_TOKENS, 1, 1, 1), b.home
     blocked = view(image, image.ne)
     blocked.op = OTHER
     result = like(logits, blocked)
