@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Callable, Dict, Hashable, Sequence, Tuple
 
 from ..model_shape import LayerShape, ModelShape
+from .feed_forward import limits
 
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
@@ -22,6 +23,8 @@ NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
     "qwen3vlmoe": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
     "deepseek32": lambda shape, index: index,
     "glm-dsa": lambda shape, index: index,
+    "step35": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
+    "bailingmoe3": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
     "kimi-k3": lambda shape, index: index,
     "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or 1000),
     "rwkv7": lambda shape, index: index == 0,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ..model_shape import ModelShape
 from .attention import over_in_place
 from .builder import Builder
 from .tensors import I32, MUL_MAT_ID, OTHER, Tensor, made, over, rows_of, sum_rows, view
@@ -14,6 +15,8 @@ from .tensors import I32, MUL_MAT_ID, OTHER, Tensor, made, over, rows_of, sum_ro
 # Activations that one operation computes from gate and up; the others are functions of one value.
 GATED = frozenset({"silu", "gelu", "relu", "swiglu_oai"})
 HALVING = frozenset({"swiglu", "geglu", "reglu"})
+# A limit below this is none (build_ffn).
+SMALLEST_LIMIT = 1e-6
 
 
 def feed_forward(
@@ -31,7 +34,7 @@ def feed_forward(
         hidden = halved(b.linear(value, 2 * width, bias))
     elif gate:
         gated, up = b.linear(value, width, bias), b.linear(value, width, bias)
-        hidden = made(OTHER, up.ne, (gated, up))
+        hidden = gated_by(b, gated, up, activation, "swiglu_clamp_shexp")
     else:
         hidden = activated(b.linear(value, width, bias), activation)
     return b.linear(hidden, output_width or b.width, bias if down_bias is None else down_bias)
@@ -41,6 +44,24 @@ def halved(value: Tensor) -> Tensor:
     """swiglu and its like: one half gates the other."""
     a, c, d, e = value.ne
     return made(OTHER, (a // 2, c, d, e), (value,))
+
+
+def gated_by(b: Builder, gate: Tensor, up: Tensor, activation: str, limit: str) -> Tensor:
+    """The activation of a gate times what it gates; in the layers where the header limits both, step by step."""
+    if activation == "situ":
+        return situ(b, gate, up)
+    if activation == "silu" and limits(b.shape, b.layer.index, limit):
+        up = over_in_place(up)
+        return over(over_in_place(over(gate)), up)
+    return made(OTHER, up.ne, (gate, up))
+
+
+def limits(shape: ModelShape, index: int, key: str) -> bool:
+    """Whether the header limits the activations of a layer (swiglu_clamp_exp and _shexp of src/llama-hparams.h)."""
+    said = shape.fact(key) or 0.0
+    if isinstance(said, tuple):
+        said = said[index] if index < len(said) else 0.0
+    return float(said) > SMALLEST_LIMIT
 
 
 def situ(b: Builder, gate: Tensor, up: Tensor) -> Tensor:
@@ -153,9 +174,7 @@ def _hidden(
     if not gate:
         return activated(_of_each(b, into, chosen, width, used, bias), activation)
     gated, up = (_of_each(b, into, chosen, width, used, bias) for _index in range(2))
-    if activation == "situ":
-        return situ(b, gated, up)
-    return made(OTHER, up.ne, (gated, up))
+    return gated_by(b, gated, up, activation, "swiglu_clamp_exp")
 
 
 def summed(b: Builder, value: Tensor, used: int, tokens: int) -> Tensor:
