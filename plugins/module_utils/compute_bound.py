@@ -68,6 +68,7 @@ class _Case:
 
     @property
     def tokens(self) -> int:
+        """Of the worst micro-batch: as many for every sequence."""
         return -(-self.cells.ubatch_tokens // self.settings.parallel) * self.settings.parallel
 
     @property
@@ -77,6 +78,7 @@ class _Case:
 
     @property
     def flash(self) -> bool:
+        """Whether flash attention spares the scores."""
         return self.settings.flash_attention != "off" and self.shape.architecture not in NEVER_FLASH
 
     def fact(self, key: str) -> int:

@@ -7,10 +7,26 @@ sched_reserve of src/llama-context.cpp (what the worst case is).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Optional, Tuple
+from typing import Any
 
 from ..model_shape import LayerShape, ModelShape
-from .tensors import F16, F32, GET_ROWS, I32, OTHER, Graph, Tensor, input_tensor, linear, like, made, over, outside, product, rows_of, view
+from .tensors import (
+    F32,
+    GET_ROWS,
+    I32,
+    OTHER,
+    Graph,
+    Tensor,
+    input_tensor,
+    like,
+    linear,
+    made,
+    outside,
+    over,
+    product,
+    rows_of,
+    view,
+)
 
 RMS, LAYER = "rms", "layer"
 
@@ -44,7 +60,7 @@ class Plan:
     kv_type_k: str
     kv_type_v: str
     embedding: bool
-    homes: Tuple[int, ...]
+    homes: tuple[int, ...]
     output_home: int
     devices: int
     device_kind: str
@@ -67,7 +83,7 @@ class Builder:
         self.weights: dict[int, Tensor] = {}
         self.caches: dict[int, Tensor] = {}
         self.last = False
-        self.embedded: Optional[Tensor] = None
+        self.embedded: Tensor | None = None
         self.names = getattr(shape.tensors, "names", None)
 
     def fact(self, key: str, default: Any = None) -> Any:
@@ -102,7 +118,7 @@ class Builder:
             self.caches[home] = outside(home, weight=False)
         return self.caches[home]
 
-    def input(self, name: str, ne: Tuple[int, int, int, int], dtype: int = F32) -> Tensor:
+    def input(self, name: str, ne: tuple[int, int, int, int], dtype: int = F32) -> Tensor:
         """An input of the graph, the same one whoever asks."""
         if name not in self.inputs:
             self.inputs[name] = input_tensor(ne, dtype)
@@ -151,11 +167,7 @@ class Builder:
         result = linear(self.weight, value, width)
         return over(result, self.weight) if bias else result
 
-    def scaled(self, value: Tensor) -> Tensor:
-        """Times a number."""
-        return over(value)
-
-    def chosen(self, *values: Tensor) -> Tuple[Tensor, ...]:
+    def chosen(self, *values: Tensor) -> tuple[Tensor, ...]:
         """Only the rows that are output, in the last layer; elsewhere the values as they are."""
         if not self.last:
             return values
@@ -208,6 +220,3 @@ class Builder:
                 value = self.linear(value, int(self.fact(key)))
                 value.output = True
                 self.graph.expand(value)
-
-
-__all__ = ["F16", "LAYER", "RMS", "Builder", "Plan"]

@@ -6,7 +6,7 @@ b10488. Every layer brings a tensor of zeros that the graph keeps from its start
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Sequence
 
 from .attention import FULL, mask
 from .builder import LAYER, Builder
@@ -22,7 +22,7 @@ KERNEL_HEADS = (32, 64)
 def build_indexed(b: Builder, layers: Sequence[int]) -> None:
     """The whole graph; a layer without an indexer sees what the one before it chose."""
     value = b.embed()
-    top: Optional[Tensor] = None
+    top: Tensor | None = None
     for number in layers:
         b.enter(b.shape.layers[number], number == layers[-1])
         into = b.norm(value)

@@ -5,12 +5,13 @@ Source: src/models/kimi-linear.cpp, kimi-k3.cpp, bailingmoe3.cpp and delta-net-b
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Sequence
 
 from .builder import Builder
-from .decoder import Experts, Recipe, network
-from .feed_forward import experts, situ
+from .decoder import Recipe, network
+from .feed_forward import situ
 from .latent import latent_attention
+from .mixture import Experts, experts
 from .recurrent import State, convolution, recurrence, states, stored
 from .tensors import OTHER, Tensor, concat, like, made, outside, over, sum_rows, view
 
@@ -99,7 +100,7 @@ class Checkpoints:
     def __init__(self, b: Builder) -> None:
         self.b = b
         self.count = int(b.fact("attn_res.block_size") or 0)
-        self.stack: Optional[Tensor] = None
+        self.stack: Tensor | None = None
 
     def keeps(self) -> bool:
         """Whether the input of the current layer is kept."""
@@ -166,19 +167,8 @@ def _latent_mixture(b: Builder, into: Tensor) -> Tensor:
     facts = b.shape.experts
     assert facts is not None
     latent, narrow = _latent_input(b, into)
-    logits = b.linear(into, facts.count)
-    routed = experts(
-        b,
-        narrow,
-        facts.feed_forward_length,
-        facts.count,
-        facts.used_count,
-        activation="situ",
-        selection_bias=b.has("blk.exp_probs_b.bias", True),
-        normed=bool(b.fact("expert_weights_norm")),
-        scaled=(b.fact("expert_weights_scale") or 0.0) not in (0.0, 1.0),
-        logits=logits,
-    )
+    kind = Experts(activation="situ", selection_bias=b.has("blk.exp_probs_b.bias", True), normed=None)
+    routed = experts(b, narrow, kind, b.linear(into, facts.count))
     if b.has("blk.ffn_routed_norm.weight", latent):
         routed = b.norm(routed)
     if b.has("blk.ffn_routed_up.weight", latent):
@@ -187,6 +177,6 @@ def _latent_mixture(b: Builder, into: Tensor) -> Tensor:
     return over(routed, _situ_network(b, into, shared)) if facts.shared_count else routed
 
 
-def _latent_input(b: Builder, into: Tensor) -> Tuple[bool, Tensor]:
+def _latent_input(b: Builder, into: Tensor) -> tuple[bool, Tensor]:
     width = int(b.fact("expert_latent_length") or 0)
     return bool(width), b.linear(into, width) if width else into

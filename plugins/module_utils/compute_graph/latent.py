@@ -6,12 +6,12 @@ Source: src/models/deepseek2.cpp of llama.cpp b10488.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
 
 from .attention import Heads, attend, attend_latent
 from .builder import Builder
-from .decoder import Experts, Recipe, mixture
+from .decoder import Recipe
 from .feed_forward import feed_forward
+from .mixture import Experts, mixture
 from .tensors import OTHER, Tensor, concat, like, made, over, rope, view
 
 # enum llama_expert_gating_func_type of src/llama-hparams.h, and the blocks of DeepSeek-V2 Lite and V2 (models/deepseek2.cpp).
@@ -38,6 +38,13 @@ def latent_network(b: Builder, recipe: Recipe, hidden: Tensor) -> Tensor:
     return feed_forward(b, hidden, b.layer.feed_forward_length)
 
 
+def plm_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
+    """Compressed keys and values, a cache of every head; b10488 aborts where flash attention is on."""
+    result, value = b.chosen(latent_attention(b, b.norm(value)), value)
+    middle = over(result, value)
+    return over(feed_forward(b, b.norm(middle), b.layer.feed_forward_length, "relu_sqr", False), middle)
+
+
 def minicpm3_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """Compressed projections, a cache of every head, scaled results."""
     result, value = b.chosen(latent_attention(b, b.norm(value)), value)
@@ -61,8 +68,8 @@ def latent_attention(
     into: Tensor,
     rotate: bool = True,
     output: bool = True,
-    narrow: Optional[Tensor] = None,
-    seen: Optional[Tensor] = None,
+    narrow: Tensor | None = None,
+    seen: Tensor | None = None,
 ) -> Tensor:
     """The attention of one layer, compressed or not. ``output`` False: without its last matrix.
 

@@ -6,8 +6,6 @@ llama.cpp b10488. The copies of states that no sequence uses are left out: they 
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 from .builder import Builder
 from .tensors import GET_ROWS, I32, OTHER, Tensor, concat, like, made, over, view, written
 
@@ -62,7 +60,7 @@ def stored(b: Builder, value: Tensor) -> None:
     b.graph.expand(written(b.cache, value))
 
 
-def convolved(b: Builder, s: State, value: Tensor, channels: int, bias: bool, rolling: Optional[Tensor] = None) -> Tensor:
+def convolved(b: Builder, s: State, value: Tensor, channels: int, bias: bool, rolling: Tensor | None = None) -> Tensor:
     """A rolling convolution over the last tokens and these, and its activation; what rolls on is stored."""
     rolling = view(rolling or states(b, s.rolling), (s.kernel - 1, channels, s.sequences, 1))
     extended = concat(rolling, view(value, (s.each, channels, s.sequences, 1)), 0)
@@ -110,9 +108,7 @@ def mamba2(b: Builder, value: Tensor) -> Tensor:
     length, channels = s.inner // s.ranks, s.inner + 2 * s.groups * s.size
     both = b.linear(view(value, (b.width, s.each, s.sequences, 1)), s.inner + channels + s.ranks)
     z = view(both, (length, s.ranks, s.each, s.sequences))
-    mixed = convolved(
-        b, s, view(both, (channels, s.each, s.sequences, 1)), channels, b.has("blk.ssm_conv1d.bias", True)
-    )
+    mixed = convolved(b, s, view(both, (channels, s.each, s.sequences, 1)), channels, b.has("blk.ssm_conv1d.bias", True))
     x = view(mixed, (length, s.ranks, s.each, s.sequences))
     into, out = (view(mixed, (s.size, s.groups, s.each, s.sequences)) for _index in range(2))
     step = over(like(view(both, (s.ranks, s.each, s.sequences, 1))), b.weight)
@@ -150,7 +146,7 @@ def delta_net_joint(b: Builder, value: Tensor) -> Tensor:
     return delta_rule(b, s, mixed, gate, decay_of(b, s, alpha), beta, repeated=s.groups != s.ranks)
 
 
-def _split_of_one(b: Builder, s: State, value: Tensor) -> Tuple[Tensor, Tensor]:
+def _split_of_one(b: Builder, s: State, value: Tensor) -> tuple[Tensor, Tensor]:
     """Queries, keys, values and the gate from one matrix, interleaved by head."""
     own = s.inner // s.groups
     both = b.linear(value, 2 * (s.size * s.groups + s.inner))
@@ -167,9 +163,7 @@ def decay_of(b: Builder, s: State, alpha: Tensor) -> Tensor:
     return view(over(over(over(alpha, b.weight)), b.weight), (1, s.ranks, s.each, s.sequences))
 
 
-def delta_rule(
-    b: Builder, s: State, mixed: Tensor, gate: Tensor, decay: Tensor, beta: Tensor, repeated: bool = False
-) -> Tensor:
+def delta_rule(b: Builder, s: State, mixed: Tensor, gate: Tensor, decay: Tensor, beta: Tensor, repeated: bool = False) -> Tensor:
     """Convolution, normed queries and keys, the fused recurrence, its normed results times the gate, the output matrix."""
     length = s.inner // s.ranks
     rolling = view(states(b, s.rolling), (s.kernel - 1, s.channels, s.sequences, 1))
@@ -224,4 +218,3 @@ def short_convolution(b: Builder, value: Tensor) -> Tensor:
     result.on_device = width % CONVOLUTION_CHANNELS == 0
     result = b.linear(over(second, result), width)
     return view(result, (width, b.tokens, 1, 1))
-

@@ -5,7 +5,7 @@ Source: src/models/rwkv6-base.cpp, rwkv6.cpp, rwkv6qwen2.cpp, rwkv7-base.cpp, rw
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Sequence
 
 from .builder import LAYER, RMS, Builder
 from .decoder import Recipe, finish
@@ -27,14 +27,14 @@ def build_rwkv(b: Builder, layers: Sequence[int]) -> None:
     b.enter(b.shape.layers[layers[0]], False)
     if not grafted:
         value = b.norm(value, LAYER, True)
-    first: List[Tensor] = []
+    first: list[Tensor] = []
     for number in layers:
         b.enter(b.shape.layers[number], number == layers[-1])
         value = b.graph.mark((grafted_block if grafted else rwkv_block)(b, value, first))
     finish(b, recipe, value)
 
 
-def _time_mix(b: Builder, s: State, into: Tensor, before: Tensor, first: List[Tensor]) -> Tensor:
+def _time_mix(b: Builder, s: State, into: Tensor, before: Tensor, first: list[Tensor]) -> Tensor:
     if b.shape.architecture in ("rwkv7", "arwkv7"):
         return time_mix_7(b, s, into, before, first)
     return time_mix_6(b, s, into, before)
@@ -50,7 +50,7 @@ def _before(s: State, shift: Tensor, into: Tensor) -> Tensor:
     return concat(view(shift, (width, 1, s.sequences, 1)), view(into, (width, s.each - 1, s.sequences, 1)), 1)
 
 
-def rwkv_block(b: Builder, value: Tensor, first: List[Tensor]) -> Tensor:
+def rwkv_block(b: Builder, value: Tensor, first: list[Tensor]) -> Tensor:
     """A time mix and a channel mix, both of which look at the token before."""
     s, width = State(b), b.width
     shift = view(states(b, s.rolling), (width, 2, s.sequences, 1))
@@ -60,7 +60,8 @@ def rwkv_block(b: Builder, value: Tensor, first: List[Tensor]) -> Tensor:
     middle = over(_as_sequences(s, mixed), value)
     inner = b.norm(middle, LAYER, True)
     before = _before(s, shift, inner)
-    stored(b, concat(*(view(item, (width, 1, s.sequences, 1)) for item in (into, inner)), 1))
+    last, last_inner = (view(item, (width, 1, s.sequences, 1)) for item in (into, inner))
+    stored(b, concat(last, last_inner, 1))
     middle, inner, before = b.chosen(*(view(item, (width, b.tokens, 1, 1)) for item in (middle, inner, before)))
     result = over(channel_mix(b, inner, before), middle)
     rescaled = int(b.fact("rescale_every_n_layers") or 0) if b.shape.architecture == "rwkv6" else 0
@@ -81,7 +82,7 @@ def _blend(b: Builder, change: Tensor, value: Tensor) -> Tensor:
     return over(over(change, b.weight), value)
 
 
-def grafted_block(b: Builder, value: Tensor, first: List[Tensor]) -> Tensor:
+def grafted_block(b: Builder, value: Tensor, first: list[Tensor]) -> Tensor:
     """A time mix in the place of attention."""
     s, width = State(b), b.width
     shift = states(b, s.rolling)
@@ -115,7 +116,7 @@ def time_mix_6(b: Builder, s: State, into: Tensor, before: Tensor) -> Tensor:
     return b.linear(over(result, gate), width)
 
 
-def _mixes_6(b: Builder, change: Tensor, value: Tensor) -> List[Tensor]:
+def _mixes_6(b: Builder, change: Tensor, value: Tensor) -> list[Tensor]:
     width, tokens, rank = b.width, b.tokens, int(b.fact("time_mix_extra_dim") or 0)
     mixed = over(b.linear(_blend(b, change, value), MIXES_6 * rank))
     turned = like(view(mixed, (rank, 1, tokens, MIXES_6)))
@@ -157,7 +158,7 @@ def _group_norm(b: Builder, value: Tensor, heads: tuple[int, int, int, int]) -> 
     return over(over(normed, b.weight), b.weight)
 
 
-def time_mix_7(b: Builder, s: State, into: Tensor, before: Tensor, first: List[Tensor]) -> Tensor:
+def time_mix_7(b: Builder, s: State, into: Tensor, before: Tensor, first: list[Tensor]) -> Tensor:
     """As version 6 with a rate of learning; values are blended with those of the first layer, which ``first`` keeps."""
     width, tokens = b.width, b.tokens
     heads = (s.head_length, width // max(s.head_length, 1), tokens, 1)
@@ -191,12 +192,10 @@ def _decay_7(b: Builder, value: Tensor) -> Tensor:
     return over(over(over(decay)))
 
 
-def _values_7(b: Builder, value: Tensor, first: List[Tensor]) -> Tensor:
+def _values_7(b: Builder, value: Tensor, first: list[Tensor]) -> Tensor:
     own = b.linear(value, b.width)
     if not first:
         first.append(own)
         return own
     share = over(over(b.linear(b.linear(value, _rank(b, "value_residual_mix")), b.width), b.weight))
     return over(own, over(over(first[0], own), share))
-
-
