@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Sequence
 
 from .compute_bound import ComputeBuffers, compute_bound
-from .compute_graph.allocator import Arena, lay_out
+from .compute_graph.allocator import Arena
 from .compute_graph.builder import Builder, Plan
-from .compute_graph.depth import REPEATS, kinds_of, recorded, shortened, walks
+from .compute_graph.depth import REPEATS, Walk, kinds_of, shortened
 from .compute_graph.families import BUILDERS
+from .compute_graph.lifetimes import lifetimes
 from .compute_graph.scheduler import schedule
 from .memory_settings import Pool, Settings, cells_of
 from .model_shape import ModelShape
@@ -42,16 +43,16 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     kinds = kinds_of(shape, plan.homes)
     for repeats in REPEATS:
         kept = shortened(kinds, repeats)
-        result, states = measured(shape, plan, kept, len(kept) < len(kinds))
-        if len(kept) == len(kinds) or walks(kinds, recorded(kinds, kept, states)):
-            return result
-    return measured(shape, plan, tuple(range(len(kinds))), False)[0]
+        result = measured(shape, plan, kinds, kept)
+        if result: return result
+    return measured(shape, plan, kinds, tuple(range(len(kinds))))
 
 
-def measured(shape, plan, layers, marked):
+def measured(shape, plan, kinds, layers):
     b = Builder(shape, plan)
     BUILDERS[shape.architecture](b, layers)
     s = schedule(b.graph, plan.devices)
     arenas = [Arena(128, True) for _device in range(plan.devices)] + [Arena(32)]
-    states = lay_out(s.leaves, s.nodes, arenas, b.graph.marks if marked else ())
-    return ComputeBuffers(tuple(a.bytes for a in arenas[:-1]), arenas[-1].bytes, True), states
+    w = Walk(kinds, layers, lifetimes(s, b.graph.marks, arenas), arenas)
+    if not w.run(): return None
+    return ComputeBuffers(tuple(a.bytes for a in arenas[:-1]), arenas[-1].bytes, True)

@@ -6,9 +6,7 @@ Source: ggml/src/ggml-alloc.c of llama.cpp b10488 (ggml_dyn_tallocr_*, ggml_gall
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Hashable, List, Optional, Sequence, Tuple
-
-from .tensors import ELEMENT_BYTES, Tensor
+from typing import Any, List, Optional, Tuple
 
 # GGML_VBUFFER_MAX_CHUNKS: the last chunk takes whatever is left.
 MAX_CHUNKS = 16
@@ -24,6 +22,7 @@ class Arena:
     def __init__(self, alignment: int, device: bool = False, limit: int = ENDLESS) -> None:
         self.alignment = alignment
         self.device = device
+        self.limit = limit
         self.starts = [0]
         self.sizes = [limit]
         self.peak = 0
@@ -32,19 +31,13 @@ class Arena:
     def bytes(self) -> int:
         return self.peak
 
-    def state(self) -> Hashable:
+    def state(self) -> Tuple[Any, ...]:
         """What decides where the next tensors go."""
         return tuple(self.starts), tuple(self.sizes)
 
-    def padded_size(self, tensor: Tensor) -> int:
-        """The tensor's bytes in this buffer."""
-        size = tensor.bytes_outside
-        if not size:
-            a, b, c, d = tensor.ne
-            size = a * b * c * d * ELEMENT_BYTES[tensor.dtype]
-        if self.device:
-            size += tensor.extra_bytes
-        return -(-size // self.alignment) * self.alignment
+    def restore(self, state: Tuple[Any, ...]) -> None:
+        """Go on from a state; the peak stays."""
+        self.starts, self.sizes = list(state[0]), list(state[1])
 
     def best_fit(self, size: int) -> int:
         """Index of the smallest block that is large enough, the last of equals; never the last block. -1: none."""
@@ -98,15 +91,20 @@ class ChunkedArena(Arena):
 
     def __init__(self, alignment: int, limit: int, device: bool = False) -> None:
         super().__init__(alignment, device, limit)
-        self.limit = limit
         self.chunks: List[Arena] = []
 
     @property
     def bytes(self) -> int:
         return sum(chunk.peak for chunk in self.chunks)
 
-    def state(self) -> Hashable:
+    def state(self) -> Tuple[Any, ...]:
         return tuple(chunk.state() for chunk in self.chunks)
+
+    def restore(self, state: Tuple[Any, ...]) -> None:
+        for chunk, kept in zip(self.chunks, state):
+            chunk.restore(kept)
+        for chunk in self.chunks[len(state) :]:
+            chunk.restore(((0,), (chunk.limit,)))
 
     def allocate(self, size: int) -> int:
         number, index = self._in_a_gap(size) or self._at_an_end(size)
@@ -139,59 +137,3 @@ class ChunkedArena(Arena):
             self.chunks.append(Arena(self.alignment, self.device, ENDLESS if last else max(size, self.limit)))
             chosen = len(self.chunks) - 1
         return chosen, len(self.chunks[chosen].sizes) - 1
-
-
-def lay_out(
-    leaves: Sequence[Tensor], nodes: Sequence[Tensor], arenas: Sequence[Arena], marks: Sequence[Tensor] = ()
-) -> List[Hashable]:
-    """Allocate and free everything in the order of the graph. ``arenas[t.backend]`` is the buffer of a tensor.
-
-    Inputs and other leaves first; a result is written over a source where that is allowed; a source is freed after its last
-    use, an output never. Returns the state of the buffers after each of the ``marks``.
-    """
-    for node in nodes:
-        for source in node.src:
-            (source.root or source).uses += 1
-    for leaf in leaves:
-        _allocate(leaf, arenas[leaf.backend])
-    states: List[Hashable] = []
-    awaited = {id(mark) for mark in marks}
-    for node in nodes:
-        if node.root is None and not node.held and not (node.reuse and _reused(node, arenas)):
-            _allocate(node, arenas[node.backend])
-        for source in node.src:
-            base = source.root or source
-            base.uses -= 1
-            if not base.uses and base.held and not base.output:
-                base.held = False
-                arenas[base.backend].free(base.offset, base.size)
-        if id(node) in awaited:
-            states.append((node.backend, node.offset, *(arena.state() for arena in arenas)))
-    return states
-
-
-def _allocate(tensor: Tensor, arena: Arena) -> None:
-    tensor.size = size = arena.padded_size(tensor)
-    tensor.offset = arena.allocate(size)
-    tensor.held = True
-
-
-def _reused(node: Tensor, arenas: Sequence[Arena]) -> bool:
-    """Whether the node could take the memory of a source that nobody else needs any more."""
-    for source in node.src:
-        if source.uses == 1 and source.held and source.root is None and not source.output:
-            if source.ne == node.ne and source.dtype == node.dtype:
-                _hand_over(source, node, arenas[source.backend])
-                return True
-    return False
-
-
-def _hand_over(source: Tensor, node: Tensor, arena: Arena) -> None:
-    node.backend, node.offset, node.held = source.backend, source.offset, True
-    source.held = False
-    if arena.device and (source.extra_bytes or node.extra_bytes):
-        node.size = arena.padded_size(node)
-        if source.size > node.size:
-            arena.free(node.offset + node.size, source.size - node.size)
-    else:
-        node.size = source.size

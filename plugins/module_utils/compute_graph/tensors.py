@@ -24,8 +24,8 @@ class Tensor:
     ``root``: the tensor whose memory this is a view of, None where it has its own. ``home``: the backend that holds it from
     outside (weights, caches), None where the graph allocates it. ``reuse``: it may be written over a source of the same
     layout. ``extra_bytes``: what a device's kernel needs behind the result. ``on_device``: whether a GPU can compute it.
-    ``pinned``: the backend that the graph's builder asked for, -1 for none. The rest is state of the scheduler and the
-    allocator: the backend, uses that are still to come, the offset in the buffer, and whether the memory is its own to free.
+    ``pinned``: the backend that the graph's builder asked for, -1 for none. The rest is state of the scheduler and of
+    `lifetimes`: the backend, uses that are still to come, and the slot of memory that is its own to free, -1 for none.
     """
 
     op: int = OTHER
@@ -45,9 +45,7 @@ class Tensor:
     seen: bool = False
     backend: int = -1
     uses: int = 0
-    offset: int = 0
-    size: int = 0
-    held: bool = False
+    slot: int = -1
     strided: bool = False
 
     @property
