@@ -6,11 +6,16 @@ Source: ggml/src/ggml-alloc.c of llama.cpp b10488 (ggml_dyn_tallocr_*, ggml_gall
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+from .tensors import ELEMENT_BYTES, Tensor
 
 # GGML_VBUFFER_MAX_CHUNKS: the last chunk takes whatever is left.
 MAX_CHUNKS = 16
 ENDLESS = 2**62
+
+# Bytes of the weights that a node multiplies with.
+WeightBytes = Callable[[Tensor], int]
 
 
 class Arena:
@@ -19,13 +24,16 @@ class Arena:
     ``device``: the buffer of an accelerator, where kernels may want memory behind a result.
     """
 
-    def __init__(self, alignment: int, device: bool = False, limit: int = ENDLESS) -> None:
+    def __init__(
+        self, alignment: int, device: bool = False, limit: int = ENDLESS, weight_bytes: Optional[WeightBytes] = None
+    ) -> None:
         self.alignment = alignment
         self.device = device
         self.limit = limit
         self.starts = [0]
         self.sizes = [limit]
         self.peak = 0
+        self.weight_bytes = weight_bytes
 
     @property
     def bytes(self) -> int:
@@ -39,6 +47,44 @@ class Arena:
         """Go on from a state; the peak stays."""
         self.starts, self.sizes = list(state[0]), list(state[1])
 
+    def padded_size(self, tensor: Tensor) -> int:
+        """The tensor's bytes in this buffer."""
+        size = tensor.bytes_outside
+        if not size:
+            a, b, c, d = tensor.ne
+            size = a * b * c * d * ELEMENT_BYTES[tensor.dtype]
+        if self.device:
+            size += tensor.extra_bytes
+        return (size + self.alignment - 1) // self.alignment * self.alignment
+
+    def copied_size(self, node: Tensor, index: int) -> int:
+        """Bytes of the copy of a node's source."""
+        source = node.src[index]
+        size = self.weight_bytes(node) if source.weight and self.weight_bytes else source.data_bytes()
+        return (size + self.alignment - 1) // self.alignment * self.alignment
+
+    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
+        """Allocate slots, and free those that are given as complements; ``sizes`` and ``offsets`` are by slot."""
+        starts, blocks, peak, free = self.starts, self.sizes, self.peak, self.free
+        for slot in events:
+            if slot < 0:
+                free(offsets[~slot], sizes[~slot])
+                continue
+            size, found, least, index = sizes[slot], -1, ENDLESS, 0
+            for have in blocks:
+                if size <= have <= least:
+                    found, least = index, have
+                index += 1
+            offsets[slot] = offset = starts[found]
+            if least == size:
+                del starts[found], blocks[found]
+            else:
+                starts[found] = end = offset + size
+                blocks[found] = least - size
+                if end > peak:
+                    peak = end
+        self.peak = peak
+
     def best_fit(self, size: int) -> int:
         """Index of the smallest block that is large enough, the last of equals; never the last block. -1: none."""
         found, found_size = -1, ENDLESS
@@ -48,10 +94,6 @@ class Arena:
                 found, found_size = index, have
             index += 1
         return found
-
-    def allocate(self, size: int) -> int:
-        """The offset of so many bytes."""
-        return self.take(self.best_fit(size), size)
 
     def take(self, index: int, size: int) -> int:
         """The offset of so many bytes from the start of a block."""
@@ -106,7 +148,15 @@ class ChunkedArena(Arena):
         for chunk in self.chunks[len(state) :]:
             chunk.restore(((0,), (chunk.limit,)))
 
+    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
+        for slot in events:
+            if slot >= 0:
+                offsets[slot] = self.allocate(sizes[slot])
+            else:
+                self.free(offsets[~slot], sizes[~slot])
+
     def allocate(self, size: int) -> int:
+        """The address of so many bytes."""
         number, index = self._in_a_gap(size) or self._at_an_end(size)
         return number * ENDLESS + self.chunks[number].take(index, size)
 

@@ -66,10 +66,11 @@ class Builder:
         self.last = False
         self.embedded: Optional[Tensor] = None
         self.names = getattr(shape.tensors, "names", None)
+        self.facts = dict(shape.facts)
 
     def fact(self, key: str, default: Any = None) -> Any:
         """A value of the metadata, without the architecture's prefix."""
-        return self.shape.fact(key, default)
+        return self.facts.get(key, default)
 
     def has(self, name: str, default: bool = False) -> bool:
         """Whether the file has a tensor (name without the block's number); where no list is known, what is usual."""

@@ -7,11 +7,11 @@ steps, the buffers of the short graph are those of the whole. Otherwise more lay
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Hashable, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Sequence, Tuple
 
 from ..model_shape import LayerShape, ModelShape
 from .allocator import Arena
-from .lifetimes import ALLOCATED, Lifetimes
+from .lifetimes import Lifetimes
 
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
@@ -26,7 +26,7 @@ NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
     "arwkv7": lambda shape, index: index == 0,
 }
 # How often each step from one kind to the next is built before the whole model is.
-REPEATS = (1, 2, 5, 12)
+REPEATS = (1, 2, 5)
 
 
 def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
@@ -90,15 +90,23 @@ class Walk:
     predecessor, if that makes and frees nothing for other layers than its neighbours.
     """
 
-    def __init__(self, kinds: Sequence[int], kept: Sequence[int], lives: Lifetimes, arenas: Sequence[Arena]) -> None:
-        self.kinds, self.kept, self.lives, self.arenas = kinds, kept, lives, arenas
-        self.offsets = [0] * len(lives.slots)
+    def __init__(self, kinds: Sequence[int], kept: Sequence[int], lives: Lifetimes) -> None:
+        self.kinds, self.kept, self.lives = kinds, kept, lives
+        self.arenas: Sequence[Arena] = ()
+        self.sizes: Sequence[int] = ()
+        self.offsets = [0] * len(lives.nodes)
+        self.handed_on: List[List[int]] = []
+        self.legacies: List[Tuple[Tuple[int, int], ...]] = []
         self.splits = 0
         self.stand_ins: Dict[Tuple[Hashable, ...], int] = {}
         self.states: Dict[Tuple[Hashable, int], Tuple[Any, ...]] = {}
 
-    def run(self) -> bool:
-        """Lay out everything; False where a layer has no stand-in, and more layers have to be built."""
+    def run(self, sizes: Sequence[int], arenas: Sequence[Arena]) -> bool:
+        """Lay out everything; False where a layer has no stand-in, and more layers have to be built.
+
+        ``sizes``: bytes of each slot.
+        """
+        self.sizes, self.arenas = sizes, arenas
         if len(self.kept) < len(self.kinds):
             self._find_stand_ins()
         for part in range(len(self.kept)):
@@ -109,19 +117,18 @@ class Walk:
         return True
 
     def _find_stand_ins(self) -> None:
-        """By the step from kind to kind, and by what is handed over."""
+        """By the step from kind to kind, and by the buffers and sizes of what is handed over."""
+        buffers, sizes = self.lives.buffers, self.sizes
+        self.handed_on = [sorted(slots, key=sizes.__getitem__) for slots in self.lives.handed_on]
+        self.legacies = [tuple((buffers[slot], sizes[slot]) for slot in slots) for slots in self.handed_on]
         for part in range(1, len(self.kept)):
             if self.lives.repeatable[part]:
                 before, kind = self.kinds[self.kept[part - 1]], self.kinds[self.kept[part]]
-                self.stand_ins[before, kind, self.lives.legacies[part - 1]] = part
+                self.stand_ins[before, kind, self.legacies[part - 1]] = part
 
     def _lay_out(self, part: int) -> None:
-        arenas, offsets = self.arenas, self.offsets
-        for arena, slot, size, delta in self.lives.events[part]:
-            if delta == ALLOCATED:
-                offsets[slot] = arenas[arena].allocate(size)
-            else:
-                arenas[arena].free(offsets[slot] + delta, size)
+        for arena, events in zip(self.arenas, self.lives.events[part]):
+            arena.replay(events, self.sizes, self.offsets)
         self.splits += self.lives.splits[part]
 
     def _skipped(self, part: int) -> bool:
@@ -132,18 +139,20 @@ class Walk:
         last, stale = part - 1, False
         state = self._state(last)
         for index in range(first, end):
-            stand_in = self.stand_ins.get((self.kinds[index - 1], self.kinds[index], self.lives.legacies[last]))
+            stand_in = self.stand_ins.get((self.kinds[index - 1], self.kinds[index], self.legacies[last]))
             if stand_in is None:
                 return False
             known = self.states.get((state, stand_in))
-            stale = known is not None
             if known is None:
-                self._restore(state, last)
+                if stale:
+                    self._restore(state, last)
                 self._hand_over(last, stand_in)
                 self._lay_out(stand_in)
                 known = self.states[state, stand_in] = self._state(stand_in)
+                stale = False
             else:
                 self.splits += self.lives.splits[stand_in]
+                stale = True
             state, last = known, stand_in
         if stale:
             self._restore(state, last)
@@ -151,19 +160,19 @@ class Walk:
 
     def _hand_over(self, last: int, part: int) -> bool:
         """Give the part what the last one left, in the place of what the one before it left when it was built."""
-        if self.lives.legacies[last] != self.lives.legacies[part - 1]:
+        if self.legacies[last] != self.legacies[part - 1]:
             return False
-        offsets = [self.offsets[slot] for slot in self.lives.handed_on[last]]
-        for slot, offset in zip(self.lives.handed_on[part - 1], offsets):
+        offsets = [self.offsets[slot] for slot in self.handed_on[last]]
+        for slot, offset in zip(self.handed_on[part - 1], offsets):
             self.offsets[slot] = offset
         return True
 
     def _state(self, part: int) -> Tuple[Any, ...]:
-        offsets = tuple(self.offsets[slot] for slot in self.lives.handed_on[part])
+        offsets = tuple(self.offsets[slot] for slot in self.handed_on[part])
         return (part, offsets, *(arena.state() for arena in self.arenas))
 
     def _restore(self, state: Tuple[Any, ...], part: int) -> None:
-        for slot, offset in zip(self.lives.handed_on[part], state[1]):
+        for slot, offset in zip(self.handed_on[part], state[1]):
             self.offsets[slot] = offset
         for arena, kept in zip(self.arenas, state[2:]):
             arena.restore(kept)

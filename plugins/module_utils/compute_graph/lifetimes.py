@@ -1,163 +1,167 @@
 """From when to when each tensor of a graph needs memory: the order in which ggml allocates and frees, without addresses.
 
 Source: ggml_gallocr_alloc_graph_impl of ggml/src/ggml-alloc.c, llama.cpp b10488. What is written over what, and when something
-is free, depends on the graph alone. So that is found out once, layer by layer, and layers that are alike are laid out again
-without being built again (`depth`).
+is free, depends on the structure of the graph alone. So that is found out once, and serves for all sizes; and layers that are
+alike are laid out again without being built again (`depth`).
 """
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
 
 from .allocator import Arena
 from .scheduler import Schedule
-from .tensors import COPY, ELEMENT_BYTES, NONE, Tensor
+from .tensors import COPY, NONE, Graph, Tensor
 
-# Arena, slot, bytes, and where in the slot they are given back; -1: they are allocated.
-Event = Tuple[int, int, int, int]
-ALLOCATED = -1
-KEPT = -1
 # A result may be written over again and again, so that its memory outlives the layer behind it: up to so many layers.
 PASSED_ON = 3
 
 
-class Slot(NamedTuple):
-    """One piece of memory: its buffer, its bytes, the part of the graph that allocates it and the one that frees it.
-
-    ``lasting``: it is an input, or more layers use it than follow each other in a pattern; there is one for the whole graph.
-    """
-
-    arena: int
-    size: int
-    allocated: int
-    freed: int
-    lasting: bool
-
-
+@dataclass
 class Lifetimes:
-    """Events by part of the graph: what comes before and in the first layer, each further layer, and what follows the last.
+    """What happens in each part of a graph: what comes before and in the first layer, each further layer, what follows the last.
 
-    ``splits``: parts in which the backends compute, by the part of the graph in which they begin. ``handed_on``: the slots
-    that each part leaves to the following ones, without lasting ones, by size, and
-    ``legacies`` their buffers and sizes. ``repeatable``: whether a part neither makes nor frees
-    a lasting one.
+    A slot is one piece of memory. ``nodes`` and ``sources``: the number of the graph's node whose result it first holds, and -1;
+    a leaf's number as complement; of a copy, the node and which of its sources it copies. ``buffers``: where it is.
+    ``events`` by part and by buffer: the slot that is allocated, or its complement where it is freed. ``splits``: parts in
+    which the backends compute, by the part of the graph in which they begin.
+
+    A slot is lasting if it is an input, or if more layers use it than follow each other in a pattern: there is one for the
+    whole graph. ``repeatable``: whether a part neither makes nor frees a lasting slot. ``handed_on``: the other slots that each
+    part leaves to the following ones. ``compared``: a node, one of its sources, and whether both are equally large.
     """
 
-    def __init__(self, parts: int) -> None:
-        self.events: List[List[Event]] = [[] for _part in range(parts)]
-        self.splits = [0] * parts
-        self.slots: List[Slot] = []
-        self.handed_on: List[List[int]] = [[] for _part in range(parts)]
-        self.legacies: List[Tuple[Tuple[int, ...], ...]] = []
-        self.repeatable = [True] * parts
+    nodes: List[int]
+    sources: List[int]
+    buffers: List[int]
+    events: List[List[List[int]]]
+    splits: List[int]
+    repeatable: List[bool]
+    handed_on: List[List[int]]
+    compared: List[Tuple[int, int, bool]]
 
-    def close(self, born: Sequence[Tuple[int, int, int, bool]], freed: Dict[int, int]) -> None:
-        """All events are known."""
-        for slot, (arena, size, part, is_input) in enumerate(born):
-            end = freed.get(slot, KEPT)
-            lasting = is_input or end < part or end - part > PASSED_ON
-            self.slots.append(Slot(arena, size, part, end, lasting))
-            if lasting:
-                self.repeatable[part] = self.repeatable[end] = False
-            else:
-                for index in range(part, end):
-                    self.handed_on[index].append(slot)
-        for slots in self.handed_on:
-            if len(slots) > 1:
-                slots.sort(key=self._size)
-            self.legacies.append(tuple(self.slots[slot][:2] for slot in slots))
-
-    def _size(self, slot: int) -> int:
-        return self.slots[slot].size
+    def fits(self, graph: Graph) -> bool:
+        """Whether this holds for a graph of other sizes too: results can be written over the same sources as here."""
+        nodes = graph.nodes
+        for number, source, equal in self.compared:
+            node = nodes[number]
+            if (node.src[source].ne == node.ne) is not equal:
+                return False
+        return True
 
 
-def lifetimes(schedule: Schedule, marks: Sequence[Tensor], arenas: Sequence[Arena]) -> Lifetimes:
-    """The events of a schedule. ``marks``: the result of each layer, in order. ``arenas[t.backend]`` is a tensor's buffer."""
-    return _Recorder(schedule, marks, arenas).record()
+def lifetimes(schedule: Schedule, graph: Graph, buffers: int) -> Lifetimes:
+    """The events of a schedule. ``graph.marks``: the result of each layer, in order. ``buffers``: how many there are."""
+    recorder = _Recorder(len(graph.marks) + 1, buffers)
+    recorder.record(schedule, {id(mark) for mark in graph.marks})
+    return recorder.result(schedule)
+
+
+def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> List[int]:
+    """The bytes of each slot for a graph of the same structure."""
+    nodes, leaves = graph.nodes, graph.leaves
+    sizes = []
+    for number, source, buffer in zip(lives.nodes, lives.sources, lives.buffers):
+        if source >= 0:
+            sizes.append(arenas[buffer].copied_size(nodes[number], source))
+        else:
+            sizes.append(arenas[buffer].padded_size(nodes[number] if number >= 0 else leaves[~number]))
+    return sizes
 
 
 class _Recorder:
-    def __init__(self, schedule: Schedule, marks: Sequence[Tensor], arenas: Sequence[Arena]) -> None:
-        self.schedule = schedule
-        self.marks = {id(mark): number for number, mark in enumerate(marks)}
-        self.result = Lifetimes(len(marks) + 1)
-        self.alignments = [arena.alignment - 1 for arena in arenas]
-        self.on_device = [arena.device for arena in arenas]
-        self.born: List[Tuple[int, int, int, bool]] = []
-        self.freed: Dict[int, int] = {}
+    """Per slot: its tensor, its buffer, the part that allocates it and the one that frees it (-1: none)."""
 
-    def record(self) -> Lifetimes:
+    def __init__(self, parts: int, buffers: int) -> None:
+        self.events: List[List[List[int]]] = [[[] for _buffer in range(buffers)] for _part in range(parts)]
+        self.ends: List[int] = []
+        self.tensors: List[Tensor] = []
+        self.buffers: List[int] = []
+        self.allocated: List[int] = []
+        self.freed: List[int] = []
+        self.compared: List[Tuple[int, int, bool]] = []
+
+    def record(self, schedule: Schedule, marks: set[int]) -> None:
         """Inputs and other leaves first; a result is written over a source where that is allowed; a source is freed after its
         last use, an output never.
         """
-        self._count_uses()
-        events, part = self.result.events[0], 0
-        splits = set(self.schedule.split_starts)
-        for leaf in self.schedule.leaves:
-            self._allocate(leaf, 0, events)
-        for position, (node, sources) in enumerate(zip(self.schedule.nodes, self.schedule.sources)):
-            if position in splits:
-                self.result.splits[part] += 1
-            if node.slot < 0 and node.root is None and not (node.reuse and self._reused(node, sources, events)):
-                self._allocate(node, part, events)
+        _count_uses(schedule)
+        part, events, freed = 0, self.events[0], self.freed
+        for leaf in schedule.leaves:
+            self._allocate(leaf, 0)
+        for index, (node, sources) in enumerate(zip(schedule.nodes, schedule.sources)):
+            if node.slot < 0 and node.root is None and not (node.reuse and self._reused(node, sources)):
+                self._allocate(node, part)
             for source in sources:
                 base = source.root or source
                 base.uses = uses = base.uses - 1
                 if not uses and base.slot >= 0 and not base.output:
-                    self._free(base, part, events)
-            if id(node) in self.marks:
+                    slot = base.slot
+                    base.slot = -1
+                    freed[slot] = part
+                    events[self.buffers[slot]].append(~slot)
+            if id(node) in marks:
+                self.ends.append(index)
                 part += 1
-                events = self.result.events[part]
-        self.result.close(self.born, self.freed)
-        return self.result
+                events = self.events[part]
 
-    def _count_uses(self) -> None:
-        for leaf in self.schedule.leaves:
-            leaf.uses, leaf.slot = 0, -1
-        for node in self.schedule.nodes:
-            node.uses, node.slot = 0, -1
-        for sources in self.schedule.sources:
-            for source in sources:
-                (source.root or source).uses += 1
+    def _allocate(self, tensor: Tensor, part: int) -> None:
+        buffer = tensor.backend
+        tensor.slot = slot = len(self.tensors)
+        self.tensors.append(tensor)
+        self.buffers.append(buffer)
+        self.allocated.append(part)
+        self.freed.append(-1)
+        self.events[part][buffer].append(slot)
 
-    def _bytes(self, tensor: Tensor, arena: int) -> int:
-        size = tensor.bytes_outside
-        if not size:
-            a, b, c, d = tensor.ne
-            size = a * b * c * d * ELEMENT_BYTES[tensor.dtype]
-        if tensor.extra_bytes and self.on_device[arena]:
-            size += tensor.extra_bytes
-        padding = self.alignments[arena]
-        return (size + padding) // (padding + 1) * (padding + 1)
+    def _reused(self, node: Tensor, sources: Sequence[Tensor]) -> bool:
+        """Whether the node could take the memory of a source that nobody else needs any more.
 
-    def _allocate(self, tensor: Tensor, part: int, events: List[Event]) -> None:
-        arena = tensor.backend
-        size = self._bytes(tensor, arena)
-        tensor.slot = slot = len(self.born)
-        self.born.append((arena, size, part, tensor.op == NONE or (tensor.op == COPY and tensor.src[0].graph_input)))
-        events.append((arena, slot, size, ALLOCATED))
-
-    def _free(self, tensor: Tensor, part: int, events: List[Event]) -> None:
-        slot, tensor.slot = tensor.slot, -1
-        arena, size = self.born[slot][:2]
-        self.freed[slot] = part
-        events.append((arena, slot, size, 0))
-
-    def _reused(self, node: Tensor, sources: Sequence[Tensor], events: List[Event]) -> bool:
-        """Whether the node could take the memory of a source that nobody else needs any more."""
-        for source in sources:
+        What a kernel needs behind its result would be freed here; attention's results are only read through views.
+        """
+        for index, source in enumerate(sources):
             if source.uses == 1 and source.slot >= 0 and source.root is None and not source.output:
-                if source.ne == node.ne and source.dtype == node.dtype:
+                equal = source.ne == node.ne
+                self.compared.append((node.number, index, equal))
+                if equal and source.dtype == node.dtype:
                     node.backend, node.slot, source.slot = source.backend, source.slot, -1
-                    if source.extra_bytes or node.extra_bytes:
-                        self._shrink(node, events)
                     return True
         return False
 
-    def _shrink(self, node: Tensor, events: List[Event]) -> None:
-        """What the kernel of the source needed behind its result is free."""
-        arena, had, part, is_input = self.born[node.slot]
-        size = self._bytes(node, arena)
-        if had > size:
-            events.append((arena, node.slot, had - size, size))
-            self.born[node.slot] = (arena, size, part, is_input)
+    def result(self, schedule: Schedule) -> Lifetimes:
+        """The same by part of the graph."""
+        count = len(self.events)
+        repeatable = [True] * count
+        handed_on: List[List[int]] = [[] for _part in range(count)]
+        for slot, (part, end) in enumerate(zip(self.allocated, self.freed)):
+            if end == part and part:
+                continue
+            tensor = self.tensors[slot]
+            if end < part or end - part > PASSED_ON or tensor.op == NONE or (tensor.op == COPY and tensor.src[0].graph_input):
+                repeatable[part] = repeatable[end] = False
+                continue
+            for index in range(part, end):
+                handed_on[index].append(slot)
+        nodes = [tensor.number for tensor in self.tensors]
+        sources = [tensor.copy_of for tensor in self.tensors]
+        return Lifetimes(nodes, sources, self.buffers, self.events, self._splits(schedule), repeatable, handed_on, self.compared)
+
+    def _splits(self, schedule: Schedule) -> List[int]:
+        counts = [0] * len(self.events)
+        part = 0
+        for start in schedule.split_starts:
+            while part < len(self.ends) and start > self.ends[part]:
+                part += 1
+            counts[part] += 1
+        return counts
+
+
+def _count_uses(schedule: Schedule) -> None:
+    for leaf in schedule.leaves:
+        leaf.uses, leaf.slot = 0, -1
+    for node in schedule.nodes:
+        node.uses, node.slot = 0, -1
+    for sources in schedule.sources:
+        for source in sources:
+            (source.root or source).uses += 1

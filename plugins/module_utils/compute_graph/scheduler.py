@@ -141,11 +141,11 @@ class _Splitter:
         result = node.src
         for index, source in enumerate(result):
             if self.copies > 1 and source.graph_input:
-                self._keep_copies_of_input(source)
+                self._keep_copies_of_input(node, index)
             base = source.root or source
             place = base.backend if base.home is None else base.home
             if place not in (backend, -1):
-                result = (*result[:index], self._copy(source, backend, needed), *result[index + 1 :])
+                result = (*result[:index], self._copy(node, index, backend, needed), *result[index + 1 :])
         return result
 
     def _needs_new_part(self, node: Tensor, backend: int, inputs: int) -> bool:
@@ -167,32 +167,34 @@ class _Splitter:
         self.nodes.extend(nodes)
         self.sources.extend(sources)
 
-    def _copy(self, source: Tensor, backend: int, needed: list[Tensor]) -> Tensor:
-        """The copy on a backend; made once for the whole graph."""
-        key = (id(source), backend)
+    def _copy(self, node: Tensor, index: int, backend: int, needed: list[Tensor]) -> Tensor:
+        """The copy on a backend; made once for the whole graph, but of a matrix of weights, which stands for another each time."""
+        source = node.src[index]
+        key = (id(node) if source.weight else id(source), backend)
         if key not in self.copied:
-            copy = _duplicate(source, backend, self.copies > 1)
-            copy.src = (source,)
+            copy = _duplicate(node, index, backend, self.copies > 1)
             self.copied[key] = copy
             needed.append(copy)
             if self.copies > 1:
-                others = [_duplicate(source, backend, True) for _copy in range(self.copies - 1)]
+                others = [_duplicate(node, index, backend, True) for _copy in range(self.copies - 1)]
                 self.split_leaves.extend([copy, *others])
         return self.copied[key]
 
-    def _keep_copies_of_input(self, source: Tensor) -> None:
+    def _keep_copies_of_input(self, node: Tensor, index: int) -> None:
+        source = node.src[index]
         key = (id(source), -1)
         if key not in self.copied:
             self.copied[key] = source
             source.output = True
-            others = [_duplicate(source, source.backend, True) for _copy in range(self.copies - 1)]
+            others = [_duplicate(node, index, source.backend, True) for _copy in range(self.copies - 1)]
             self.first_leaves.extend([source, *others])
 
 
-def _duplicate(source: Tensor, backend: int, output: bool) -> Tensor:
+def _duplicate(node: Tensor, index: int, backend: int, output: bool) -> Tensor:
     copy = Tensor()
-    copy.op, copy.ne, copy.dtype, copy.backend, copy.output = COPY, source.ne, source.dtype, backend, output
-    copy.bytes_outside = source.bytes_outside
+    source = node.src[index]
+    copy.op, copy.ne, copy.dtype, copy.src, copy.backend, copy.output = COPY, source.ne, source.dtype, (source,), backend, output
+    copy.number, copy.copy_of = node.number, index
     return copy
 
 

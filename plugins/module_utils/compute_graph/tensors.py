@@ -26,6 +26,8 @@ class Tensor:
     layout. ``extra_bytes``: what a device's kernel needs behind the result. ``on_device``: whether a GPU can compute it.
     ``pinned``: the backend that the graph's builder asked for, -1 for none. The rest is state of the scheduler and of
     `lifetimes`: the backend, uses that are still to come, and the slot of memory that is its own to free, -1 for none.
+    ``number``: of the node, or the complement of the leaf's; a copy has the node's for which it is made, and in ``copy_of``
+    which source of that it copies.
     """
 
     op: int = OTHER
@@ -46,6 +48,8 @@ class Tensor:
     backend: int = -1
     uses: int = 0
     slot: int = -1
+    number: int = 0
+    copy_of: int = -1
     strided: bool = False
 
     @property
@@ -87,8 +91,10 @@ class Graph:
                 self.expand(source)
         if tensor.op == NONE:
             if tensor.home is None:
+                tensor.number = ~len(self.leaves)
                 self.leaves.append(tensor)
         elif tensor.op != VIEW:
+            tensor.number = len(self.nodes)
             self.nodes.append(tensor)
 
 
