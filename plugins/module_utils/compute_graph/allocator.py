@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from .tensors import ELEMENT_BYTES, Tensor
+from .tensors import Tensor
 
 # GGML_VBUFFER_MAX_CHUNKS: the last chunk takes whatever is left.
 MAX_CHUNKS = 16
@@ -47,16 +47,6 @@ class Arena:
         """Go on from a state; the peak stays."""
         self.starts, self.sizes = list(state[0]), list(state[1])
 
-    def padded_size(self, tensor: Tensor) -> int:
-        """The tensor's bytes in this buffer."""
-        size = tensor.bytes_outside
-        if not size:
-            a, b, c, d = tensor.ne
-            size = a * b * c * d * ELEMENT_BYTES[tensor.dtype]
-        if self.device:
-            size += tensor.extra_bytes
-        return (size + self.alignment - 1) // self.alignment * self.alignment
-
     def copied_size(self, node: Tensor, index: int) -> int:
         """Bytes of the copy of a node's source."""
         source = node.src[index]
@@ -64,11 +54,28 @@ class Arena:
         return (size + self.alignment - 1) // self.alignment * self.alignment
 
     def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
-        """Allocate slots, and free those that are given as complements; ``sizes`` and ``offsets`` are by slot."""
-        starts, blocks, peak, free = self.starts, self.sizes, self.peak, self.free
+        """Allocate slots, and free those that are given as complements; ``sizes`` and ``offsets`` are by slot.
+
+        ``take`` and ``free`` written out: this is where a prediction's time goes.
+        """
+        starts, blocks, peak = self.starts, self.sizes, self.peak
         for slot in events:
             if slot < 0:
-                free(offsets[~slot], sizes[~slot])
+                start = offsets[~slot]
+                end = start + sizes[~slot]
+                index = bisect_left(starts, start)
+                before = index - 1
+                if index and starts[before] + blocks[before] == start:
+                    blocks[before] += end - start
+                    if starts[index] == end:
+                        blocks[before] += blocks[index]
+                        del starts[index], blocks[index]
+                elif starts[index] == end:
+                    starts[index] = start
+                    blocks[index] += end - start
+                else:
+                    starts.insert(index, start)
+                    blocks.insert(index, end - start)
                 continue
             size, found, least, index = sizes[slot], -1, ENDLESS, 0
             for have in blocks:

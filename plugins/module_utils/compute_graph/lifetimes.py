@@ -12,7 +12,7 @@ from typing import List, Sequence, Tuple
 
 from .allocator import Arena
 from .scheduler import Schedule
-from .tensors import COPY, NONE, Graph, Tensor
+from .tensors import COPY, ELEMENT_BYTES, NONE, Graph, Tensor
 
 # A result may be written over again and again, so that its memory outlives the layer behind it: up to so many layers.
 PASSED_ON = 3
@@ -54,19 +54,28 @@ class Lifetimes:
 def lifetimes(schedule: Schedule, graph: Graph, buffers: int) -> Lifetimes:
     """The events of a schedule. ``graph.marks``: the result of each layer, in order. ``buffers``: how many there are."""
     recorder = _Recorder(len(graph.marks) + 1, buffers)
-    recorder.record(schedule, {id(mark) for mark in graph.marks})
+    recorder.record(schedule, graph.marks)
     return recorder.result(schedule)
 
 
 def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> List[int]:
     """The bytes of each slot for a graph of the same structure."""
     nodes, leaves = graph.nodes, graph.leaves
+    alignments = [arena.alignment for arena in arenas]
     sizes = []
     for number, source, buffer in zip(lives.nodes, lives.sources, lives.buffers):
         if source >= 0:
             sizes.append(arenas[buffer].copied_size(nodes[number], source))
-        else:
-            sizes.append(arenas[buffer].padded_size(nodes[number] if number >= 0 else leaves[~number]))
+            continue
+        tensor = nodes[number] if number >= 0 else leaves[~number]
+        size = tensor.bytes_outside
+        if not size:
+            a, b, c, d = tensor.ne
+            size = a * b * c * d * ELEMENT_BYTES[tensor.dtype]
+        if tensor.extra_bytes and arenas[buffer].device:
+            size += tensor.extra_bytes
+        alignment = alignments[buffer]
+        sizes.append((size + alignment - 1) // alignment * alignment)
     return sizes
 
 
@@ -82,29 +91,34 @@ class _Recorder:
         self.freed: List[int] = []
         self.compared: List[Tuple[int, int, bool]] = []
 
-    def record(self, schedule: Schedule, marks: set[int]) -> None:
+    def record(self, schedule: Schedule, marks: Sequence[Tensor]) -> None:
         """Inputs and other leaves first; a result is written over a source where that is allowed; a source is freed after its
         last use, an output never.
         """
         _count_uses(schedule)
-        part, events, freed = 0, self.events[0], self.freed
+        part, events, freed, buffers = 0, self.events[0], self.freed, self.buffers
+        mark = marks[0] if marks else None
         for leaf in schedule.leaves:
             self._allocate(leaf, 0)
         for index, (node, sources) in enumerate(zip(schedule.nodes, schedule.sources)):
-            if node.slot < 0 and node.root is None and not (node.reuse and self._reused(node, sources)):
+            if node.root is None and node.slot < 0 and not (node.reuse and self._reused(node, sources)):
                 self._allocate(node, part)
             for source in sources:
                 base = source.root or source
-                base.uses = uses = base.uses - 1
-                if not uses and base.slot >= 0 and not base.output:
-                    slot = base.slot
+                uses = base.uses
+                if uses > 1:
+                    base.uses = uses - 1
+                    continue
+                base.uses, slot = 0, base.slot
+                if slot >= 0 and not base.output:
                     base.slot = -1
                     freed[slot] = part
-                    events[self.buffers[slot]].append(~slot)
-            if id(node) in marks:
+                    events[buffers[slot]].append(~slot)
+            if node is mark:
                 self.ends.append(index)
                 part += 1
                 events = self.events[part]
+                mark = marks[part] if part < len(marks) else None
 
     def _allocate(self, tensor: Tensor, part: int) -> None:
         buffer = tensor.backend

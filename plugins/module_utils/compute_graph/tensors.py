@@ -87,6 +87,9 @@ class Graph:
             return
         tensor.seen = True
         for source in tensor.src:
+            while not source.seen and source.op == VIEW:
+                source.seen = True
+                source = source.src[0]
             if not source.seen:
                 self.expand(source)
         if tensor.op == NONE:
