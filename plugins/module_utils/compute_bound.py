@@ -22,11 +22,15 @@ SCORES_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class ComputeBuffers:
-    """Bytes by accelerator, in their order, and on the host; ``exact`` False: an upper bound."""
+    """Bytes by accelerator, in their order, and on the host; ``exact`` False: an upper bound.
+
+    ``graph_splits``: parts in which the backends compute the graph by turns, None where it was not laid out.
+    """
 
     accelerator_bytes: tuple[int, ...]
     host_bytes: int
     exact: bool
+    graph_splits: int | None = None
 
 
 def compute_bound(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:

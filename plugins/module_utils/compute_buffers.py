@@ -18,6 +18,7 @@ from .compute_graph.families import BUILDERS
 from .compute_graph.lifetimes import Lifetimes, lifetimes, slot_sizes
 from .compute_graph.scheduler import OFFLOAD_ROWS, schedule
 from .compute_graph.tensors import Graph
+from .compute_graph.weights import WeightBytes
 from .memory_settings import Pool, Settings, cells_of
 from .memory_weights import HOST, placement_of
 from .model_shape import ModelShape
@@ -45,7 +46,7 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     walk = laid_out(shape, plan, len(devices))
     sizes = iter(walk.arenas)
     on_devices = tuple(next(sizes).bytes if pool.kind != "cpu" else 0 for pool in accelerators)
-    return ComputeBuffers(on_devices, walk.arenas[-1].bytes, True)
+    return ComputeBuffers(on_devices, walk.arenas[-1].bytes, True, walk.splits)
 
 
 def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> Plan:
@@ -85,7 +86,8 @@ def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Walk:
     for kept in choices:
         graph = graph_of(shape, plan, kept)
         lives = lifetimes_of(graph, shape, structure_of(plan), kept, devices)
-        arenas = [Arena(DEVICE_ALIGNMENT, True) for _device in range(devices)] + [Arena(HOST_ALIGNMENT)]
+        weights = WeightBytes(shape)
+        arenas = [Arena(DEVICE_ALIGNMENT, True, weight_bytes=weights) for _device in range(devices)] + [Arena(HOST_ALIGNMENT)]
         walk = Walk(kinds, kept, lives)
         if walk.run(slot_sizes(lives, graph, arenas), arenas):
             break

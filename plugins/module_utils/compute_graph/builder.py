@@ -65,7 +65,7 @@ class Builder:
         self.caches: dict[int, Tensor] = {}
         self.last = False
         self.embedded: Optional[Tensor] = None
-        self.names = getattr(shape.tensors, "names", None)
+        self.names = shape.tensors.names if shape.tensors else None
         self.facts = dict(shape.facts)
 
     def fact(self, key: str, default: Any = None) -> Any:

@@ -7,7 +7,7 @@ steps, the buffers of the short graph are those of the whole. Otherwise more lay
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Hashable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple
 
 from ..model_shape import LayerShape, ModelShape
 from .allocator import Arena
@@ -48,7 +48,7 @@ def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
             homes[index],
             numbered(shape, index) if numbered else None,
             index if index in last else None,
-            _layers_to_state(shape, index),
+            _next_state(shape, homes, index),
         )
         result.append(numbers.setdefault(kind, len(numbers)))
     return tuple(result)
@@ -178,12 +178,12 @@ class Walk:
             arena.restore(kept)
 
 
-def _layers_to_state(shape: ModelShape, index: int) -> int:
-    """The distance to the next layer that recurs, where only feed-forward networks lie between; else 0."""
+def _next_state(shape: ModelShape, homes: Sequence[int], index: int) -> Optional[Tuple[int, int]]:
+    """The distance to the next layer that recurs, and its home, where only feed-forward networks lie between."""
     for distance, layer in enumerate(shape.layers[index + 1 : shape.block_count], 1):
         if layer.recurrent or layer.attention:
-            return distance if layer.recurrent else 0
-    return 0
+            return (distance, homes[index + distance]) if layer.recurrent else None
+    return None
 
 
 def _use(layer: LayerShape) -> Hashable:

@@ -28,7 +28,8 @@ class Lifetimes:
     which the backends compute, by the part of the graph in which they begin.
 
     A slot is lasting if it is an input, or if more layers use it than follow each other in a pattern: there is one for the
-    whole graph. ``repeatable``: whether a part neither makes nor frees a lasting slot. ``handed_on``: the other slots that each
+    whole graph. ``repeatable``: whether a part neither makes nor frees a lasting slot, nor needs
+    copies that stay for the whole graph. ``handed_on``: the other slots that each
     part leaves to the following ones. ``compared``: a node, one of its sources, and whether both are equally large.
     """
 
@@ -146,7 +147,8 @@ class _Recorder:
     def result(self, schedule: Schedule) -> Lifetimes:
         """The same by part of the graph."""
         count = len(self.events)
-        repeatable = [True] * count
+        splits = self._splits(schedule)
+        repeatable = [not (schedule.pipelined and starts) for starts in splits]
         handed_on: List[List[int]] = [[] for _part in range(count)]
         for slot, (part, end) in enumerate(zip(self.allocated, self.freed)):
             if end == part and part:
@@ -159,7 +161,7 @@ class _Recorder:
                 handed_on[index].append(slot)
         nodes = [tensor.number for tensor in self.tensors]
         sources = [tensor.copy_of for tensor in self.tensors]
-        return Lifetimes(nodes, sources, self.buffers, self.events, self._splits(schedule), repeatable, handed_on, self.compared)
+        return Lifetimes(nodes, sources, self.buffers, self.events, splits, repeatable, handed_on, self.compared)
 
     def _splits(self, schedule: Schedule) -> List[int]:
         counts = [0] * len(self.events)

@@ -21,13 +21,14 @@ OFFLOAD_ROWS = 32
 @dataclass
 class Schedule:
     """The graph as it is laid out: with the copies between backends among the nodes, and where the parts that the backends
-    compute begin. ``sources`` of each node, copies in the place of what was copied.
+    compute begin. ``sources`` of each node, copies in the place of what was copied. ``pipelined``: all copies are leaves.
     """
 
     leaves: list[Tensor]
     nodes: list[Tensor]
     sources: list[tuple[Tensor, ...]]
     split_starts: list[int]
+    pipelined: bool = False
 
 
 def schedule(graph: Graph, devices: int, pipeline: bool = False, offload: bool = True) -> Schedule:
@@ -203,4 +204,4 @@ def _split(graph: Graph, cpu: int, pipeline: bool) -> Schedule:
     splitter.run(graph.nodes)
     kept = {id(leaf) for leaf in splitter.first_leaves}
     leaves = [*splitter.first_leaves, *splitter.split_leaves, *(leaf for leaf in graph.leaves if id(leaf) not in kept)]
-    return Schedule(leaves, splitter.nodes, splitter.sources, splitter.starts)
+    return Schedule(leaves, splitter.nodes, splitter.sources, splitter.starts, pipeline)
