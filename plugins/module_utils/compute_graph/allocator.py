@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from .tensors import Tensor
+from .tensors import Tensor, copied_bytes
 
 # GGML_VBUFFER_MAX_CHUNKS: the last chunk takes whatever is left.
 MAX_CHUNKS = 16
@@ -50,7 +50,7 @@ class Arena:
     def copied_size(self, node: Tensor, index: int) -> int:
         """Bytes of the copy of a node's source."""
         source = node.src[index]
-        size = self.weight_bytes(node) if source.weight and self.weight_bytes else source.data_bytes()
+        size = self.weight_bytes(node) if source.weight and self.weight_bytes else copied_bytes(source)
         return (size + self.alignment - 1) // self.alignment * self.alignment
 
     def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:

@@ -129,6 +129,10 @@ class Builder:
         each = self.shape_positions()
         return self.input("positions", (self.tokens * each, 1, 1, 1), I32)
 
+    def rope_factors(self) -> Tuple[Tensor, ...]:
+        """The weight that stretches rotations (Llama 3, Phi 3), where the file has one."""
+        return (self.weight,) if self.has("rope_freqs.weight") or self.has("rope_factors_long.weight") else ()
+
     def shape_positions(self) -> int:
         """Numbers per position (n_pos_per_embd of src/llama-hparams.cpp): four where images have two dimensions and a time."""
         sections = self.fact("rope.dimension_sections")

@@ -65,6 +65,20 @@ class Tensor:
         return a * b * c * d * ELEMENT_BYTES[self.dtype]
 
 
+def copied_bytes(tensor: Tensor) -> int:
+    """Bytes of a copy on another backend, which keeps the gaps between the rows of a slice (ggml_dup_tensor_layout)."""
+    root = tensor.root
+    if root is None or tensor.op != VIEW or root.home is not None or root.ne[:2] == tensor.ne[:2]:
+        return tensor.data_bytes()
+    a, b, c, d = root.ne
+    rows = b * c * d
+    e, f, g, h = tensor.ne
+    width, rest = divmod(e * f * g * h, rows)
+    if rest or width >= a:
+        return tensor.data_bytes()
+    return ((rows - 1) * a + width) * ELEMENT_BYTES[tensor.dtype]
+
+
 class Graph:
     """The nodes and leaves in the order in which llama.cpp lists them. Views are no nodes: they cost nothing.
 

@@ -16,8 +16,6 @@ F32_BYTES = 4
 # Where no list of tensors is known, blocks are taken to be stored in this type, or in that of the embeddings or the output if
 # that is larger: quantised files keep those finer than most of their matrices.
 USUAL_TYPE = "q6_k"
-# Rows of a weight that is no matrix: convolutions of up to so many taps.
-VECTOR_ROWS = 8
 
 
 class WeightBytes:
@@ -34,7 +32,7 @@ class WeightBytes:
     def __call__(self, node: Tensor) -> int:
         """Bytes of the weights of a node, as a device allocates them."""
         if node.op not in (MUL_MAT, MUL_MAT_ID):
-            return node.ne[0] * F32_BYTES * VECTOR_ROWS * (self.experts if len(node.src) > 2 else 1)
+            return node.ne[0] * F32_BYTES * self._vectors(node)
         columns = node.src[1].ne[0]
         elements = node.ne[0] * columns
         if node.op == MUL_MAT_ID:
@@ -43,3 +41,11 @@ class WeightBytes:
             elements *= self.heads
         padding = -columns % ROW_PADDING
         return self.known.get(elements) or int(elements * self.rate) + int(padding * self.rate)
+
+    def _vectors(self, node: Tensor) -> int:
+        """How many vectors of weights a node takes: one, a bias of each expert, or the taps of a convolution."""
+        if len(node.src) > 2:
+            return self.experts
+        value = node.src[0].ne
+        taps = value[0] - node.ne[1] + 1
+        return taps if value[1] == node.ne[0] and value[0] != node.ne[0] and taps > 1 else 1
