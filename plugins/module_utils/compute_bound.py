@@ -51,11 +51,15 @@ DEVICE_KV_TYPES = frozenset({"f16", "q8_0", "q4_0"})
 
 @dataclass(frozen=True)
 class ComputeBuffers:
-    """Bytes by accelerator, in their order, and on the host; ``exact`` False: an upper bound."""
+    """Bytes by accelerator, in their order, and on the host; ``exact`` False: an upper bound.
+
+    ``graph_splits``: parts in which the backends compute the graph by turns, None where it was not laid out.
+    """
 
     accelerator_bytes: tuple[int, ...]
     host_bytes: int
     exact: bool
+    graph_splits: int | None = None
 
 
 @dataclass(frozen=True)

@@ -84,11 +84,12 @@ class Builder:
         self.caches: dict[int, Tensor] = {}
         self.last = False
         self.embedded: Tensor | None = None
-        self.names = getattr(shape.tensors, "names", None)
+        self.names = shape.tensors.names if shape.tensors else None
+        self.facts = dict(shape.facts)
 
     def fact(self, key: str, default: Any = None) -> Any:
         """A value of the metadata, without the architecture's prefix."""
-        return self.shape.fact(key, default)
+        return self.facts.get(key, default)
 
     def has(self, name: str, default: bool = False) -> bool:
         """Whether the file has a tensor (name without the block's number); where no list is known, what is usual."""
@@ -146,6 +147,10 @@ class Builder:
         """The positions of the tokens; four numbers each where there are several dimensions of them."""
         each = self.shape_positions()
         return self.input("positions", (self.tokens * each, 1, 1, 1), I32)
+
+    def rope_factors(self) -> Tuple[Tensor, ...]:
+        """The weight that stretches rotations (Llama 3, Phi 3), where the file has one."""
+        return (self.weight,) if self.has("rope_freqs.weight") or self.has("rope_factors_long.weight") else ()
 
     def shape_positions(self) -> int:
         """Numbers per position (n_pos_per_embd of src/llama-hparams.cpp): four where images have two dimensions and a time."""

@@ -205,7 +205,7 @@ def positioned(b: Builder, recipe: Recipe, heads: Heads) -> Heads:
     if recipe.qk_norm == "head" or (recipe.qk_norm == "optional" and b.has("blk.attn_q_norm.weight", optional_norm(b))):
         q, k = (_head_norm(b, recipe, item) for item in (q, k))
     if rotates(b, recipe):
-        q, k = rope(q, b.positions()), rope(k, b.positions())
+        q, k = (rope(item, b.positions(), *b.rope_factors()) for item in (q, k))
     if recipe.qk_norm == "after":
         q, k = (_head_norm(b, recipe, item) for item in (q, k))
     if recipe.q_scaled:
