@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Iterable, Mapping, Sequence, Tuple
 
 from .architectures import NEXTN_LOADED
@@ -29,11 +30,16 @@ PROJECTOR_PREFIXES = ("v.", "mm.", "a.", "s.", "model.vision_tower.")
 UNLOADED_PREFIXES = ("mtp.",)
 
 BLOCK = re.compile(r"^(?:enc\.|dec\.)?blk\.(\d+)\.")
+BLOCK_NUMBER = re.compile(r"^((?:enc\.|dec\.)?blk\.)\d+\.")
 
 
 @dataclass(frozen=True)
 class TensorSummary:
-    """Bytes by place. ``layer_bytes`` is None where only totals are known; ``nextn_bytes`` are not loaded."""
+    """Bytes by place; ``nextn_bytes`` are not loaded. What only a list of tensors tells is None where only totals are known:
+
+    ``layer_bytes`` and ``expert_layers`` by block; ``names`` of all tensors of the text model, without the block's number
+    (``blk.attn_q.bias``); ``matrix_bytes``: for each number of elements that matrices of blocks have, the most bytes of one.
+    """
 
     token_embedding_bytes: int
     input_bytes: int
@@ -49,6 +55,8 @@ class TensorSummary:
     output_type: str | None
     tensor_count: int
     unknown_types: tuple[str, ...] = ()
+    names: frozenset[str] | None = None
+    matrix_bytes: tuple[tuple[int, int], ...] | None = None
 
     @property
     def tied_output(self) -> bool:
@@ -72,6 +80,8 @@ class _Sums:
         self.experts: dict[int, bool] = {}
         self.types: dict[str, str] = {}
         self.unknown: dict[str, None] = {}
+        self.names: set[str] = set()
+        self.matrices: dict[int, int] = {}
         self.count = 0
 
     def add(self, name: str, shape: Sequence[int], type_id: int) -> None:
@@ -85,7 +95,12 @@ class _Sums:
         self.types.setdefault(stem, tensor_type_name(type_id))
         place = _place(name, stem)
         block = BLOCK.match(name)
+        if place not in ("projector", "unloaded"):
+            self.names.add(BLOCK_NUMBER.sub(r"\1", name))
         if place == "layer" and block is not None:
+            if len(shape) > 1:
+                elements = prod(shape)
+                self.matrices[elements] = max(size, self.matrices.get(elements, 0))
             index = int(block.group(1))
             self.layers[index] = self.layers.get(index, 0) + size
             if self.always_loaded.search(name):
@@ -143,6 +158,8 @@ def summarise(
         output_type=sums.types.get("output"),
         tensor_count=sums.count,
         unknown_types=tuple(sums.unknown),
+        names=frozenset(sums.names),
+        matrix_bytes=tuple(sorted(sums.matrices.items())),
     )
 
 

@@ -6,13 +6,16 @@ Source: ggml/src/ggml-alloc.c of llama.cpp b10488 (ggml_dyn_tallocr_*, ggml_gall
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Hashable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from .tensors import ELEMENT_BYTES, Tensor
+from .tensors import Tensor, copied_bytes
 
 # GGML_VBUFFER_MAX_CHUNKS: the last chunk takes whatever is left.
 MAX_CHUNKS = 16
 ENDLESS = 2**62
+
+# Bytes of the weights that a node multiplies with.
+WeightBytes = Callable[[Tensor], int]
 
 
 class Arena:
@@ -21,30 +24,73 @@ class Arena:
     ``device``: the buffer of an accelerator, where kernels may want memory behind a result.
     """
 
-    def __init__(self, alignment: int, device: bool = False, limit: int = ENDLESS) -> None:
+    def __init__(
+        self, alignment: int, device: bool = False, limit: int = ENDLESS, weight_bytes: Optional[WeightBytes] = None
+    ) -> None:
         self.alignment = alignment
         self.device = device
+        self.limit = limit
         self.starts = [0]
         self.sizes = [limit]
         self.peak = 0
+        self.weight_bytes = weight_bytes
 
     @property
     def bytes(self) -> int:
         return self.peak
 
-    def state(self) -> Hashable:
+    def state(self) -> Tuple[Any, ...]:
         """What decides where the next tensors go."""
         return tuple(self.starts), tuple(self.sizes)
 
-    def padded_size(self, tensor: Tensor) -> int:
-        """The tensor's bytes in this buffer."""
-        size = tensor.bytes_outside
-        if not size:
-            a, b, c, d = tensor.ne
-            size = a * b * c * d * ELEMENT_BYTES[tensor.dtype]
-        if self.device:
-            size += tensor.extra_bytes
-        return -(-size // self.alignment) * self.alignment
+    def restore(self, state: Tuple[Any, ...]) -> None:
+        """Go on from a state; the peak stays."""
+        self.starts, self.sizes = list(state[0]), list(state[1])
+
+    def copied_size(self, node: Tensor, index: int) -> int:
+        """Bytes of the copy of a node's source."""
+        source = node.src[index]
+        size = self.weight_bytes(node) if source.weight and self.weight_bytes else copied_bytes(source)
+        return (size + self.alignment - 1) // self.alignment * self.alignment
+
+    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
+        """Allocate slots, and free those that are given as complements; ``sizes`` and ``offsets`` are by slot.
+
+        ``take`` and ``free`` written out: this is where a prediction's time goes.
+        """
+        starts, blocks, peak = self.starts, self.sizes, self.peak
+        for slot in events:
+            if slot < 0:
+                start = offsets[~slot]
+                end = start + sizes[~slot]
+                index = bisect_left(starts, start)
+                before = index - 1
+                if index and starts[before] + blocks[before] == start:
+                    blocks[before] += end - start
+                    if starts[index] == end:
+                        blocks[before] += blocks[index]
+                        del starts[index], blocks[index]
+                elif starts[index] == end:
+                    starts[index] = start
+                    blocks[index] += end - start
+                else:
+                    starts.insert(index, start)
+                    blocks.insert(index, end - start)
+                continue
+            size, found, least, index = sizes[slot], -1, ENDLESS, 0
+            for have in blocks:
+                if size <= have <= least:
+                    found, least = index, have
+                index += 1
+            offsets[slot] = offset = starts[found]
+            if least == size:
+                del starts[found], blocks[found]
+            else:
+                starts[found] = end = offset + size
+                blocks[found] = least - size
+                if end > peak:
+                    peak = end
+        self.peak = peak
 
     def best_fit(self, size: int) -> int:
         """Index of the smallest block that is large enough, the last of equals; never the last block. -1: none."""
@@ -55,10 +101,6 @@ class Arena:
                 found, found_size = index, have
             index += 1
         return found
-
-    def allocate(self, size: int) -> int:
-        """The offset of so many bytes."""
-        return self.take(self.best_fit(size), size)
 
     def take(self, index: int, size: int) -> int:
         """The offset of so many bytes from the start of a block."""
@@ -98,17 +140,30 @@ class ChunkedArena(Arena):
 
     def __init__(self, alignment: int, limit: int, device: bool = False) -> None:
         super().__init__(alignment, device, limit)
-        self.limit = limit
         self.chunks: List[Arena] = []
 
     @property
     def bytes(self) -> int:
         return sum(chunk.peak for chunk in self.chunks)
 
-    def state(self) -> Hashable:
+    def state(self) -> Tuple[Any, ...]:
         return tuple(chunk.state() for chunk in self.chunks)
 
+    def restore(self, state: Tuple[Any, ...]) -> None:
+        for chunk, kept in zip(self.chunks, state):
+            chunk.restore(kept)
+        for chunk in self.chunks[len(state) :]:
+            chunk.restore(((0,), (chunk.limit,)))
+
+    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
+        for slot in events:
+            if slot >= 0:
+                offsets[slot] = self.allocate(sizes[slot])
+            else:
+                self.free(offsets[~slot], sizes[~slot])
+
     def allocate(self, size: int) -> int:
+        """The address of so many bytes."""
         number, index = self._in_a_gap(size) or self._at_an_end(size)
         return number * ENDLESS + self.chunks[number].take(index, size)
 
@@ -139,59 +194,3 @@ class ChunkedArena(Arena):
             self.chunks.append(Arena(self.alignment, self.device, ENDLESS if last else max(size, self.limit)))
             chosen = len(self.chunks) - 1
         return chosen, len(self.chunks[chosen].sizes) - 1
-
-
-def lay_out(
-    leaves: Sequence[Tensor], nodes: Sequence[Tensor], arenas: Sequence[Arena], marks: Sequence[Tensor] = ()
-) -> List[Hashable]:
-    """Allocate and free everything in the order of the graph. ``arenas[t.backend]`` is the buffer of a tensor.
-
-    Inputs and other leaves first; a result is written over a source where that is allowed; a source is freed after its last
-    use, an output never. Returns the state of the buffers after each of the ``marks``.
-    """
-    for node in nodes:
-        for source in node.src:
-            (source.root or source).uses += 1
-    for leaf in leaves:
-        _allocate(leaf, arenas[leaf.backend])
-    states: List[Hashable] = []
-    awaited = {id(mark) for mark in marks}
-    for node in nodes:
-        if node.root is None and not node.held and not (node.reuse and _reused(node, arenas)):
-            _allocate(node, arenas[node.backend])
-        for source in node.src:
-            base = source.root or source
-            base.uses -= 1
-            if not base.uses and base.held and not base.output:
-                base.held = False
-                arenas[base.backend].free(base.offset, base.size)
-        if id(node) in awaited:
-            states.append((node.backend, node.offset, *(arena.state() for arena in arenas)))
-    return states
-
-
-def _allocate(tensor: Tensor, arena: Arena) -> None:
-    tensor.size = size = arena.padded_size(tensor)
-    tensor.offset = arena.allocate(size)
-    tensor.held = True
-
-
-def _reused(node: Tensor, arenas: Sequence[Arena]) -> bool:
-    """Whether the node could take the memory of a source that nobody else needs any more."""
-    for source in node.src:
-        if source.uses == 1 and source.held and source.root is None and not source.output:
-            if source.ne == node.ne and source.dtype == node.dtype:
-                _hand_over(source, node, arenas[source.backend])
-                return True
-    return False
-
-
-def _hand_over(source: Tensor, node: Tensor, arena: Arena) -> None:
-    node.backend, node.offset, node.held = source.backend, source.offset, True
-    source.held = False
-    if arena.device and (source.extra_bytes or node.extra_bytes):
-        node.size = arena.padded_size(node)
-        if source.size > node.size:
-            arena.free(node.offset + node.size, source.size - node.size)
-    else:
-        node.size = source.size

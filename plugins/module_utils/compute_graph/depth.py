@@ -7,9 +7,12 @@ steps, the buffers of the short graph are those of the whole. Otherwise more lay
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Hashable, Sequence, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple
 
 from ..model_shape import LayerShape, ModelShape
+from .allocator import Arena
+from .feed_forward import limits
+from .lifetimes import Lifetimes
 
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
@@ -20,20 +23,25 @@ NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
     "nomic-bert-moe": lambda shape, index: index % int(shape.fact("moe_every_n_layers") or 1) == 1,
     "qwen3vl": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
     "qwen3vlmoe": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
+    "deepseek32": lambda shape, index: index,
+    "glm-dsa": lambda shape, index: index,
+    "step35": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
+    "bailingmoe3": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
+    "kimi-k3": lambda shape, index: index,
+    "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or 1000),
     "rwkv7": lambda shape, index: index == 0,
     "arwkv7": lambda shape, index: index == 0,
 }
 # How often each step from one kind to the next is built before the whole model is.
-REPEATS = (1, 2, 5, 12)
-
-Steps = Dict[Tuple[Hashable, Hashable], Hashable]
+REPEATS = (1, 2, 5)
 
 
 def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
     """A number for the kind of each layer that the graph runs. ``homes``: the backend of each layer.
 
     The last layer of all is a kind of its own, and so is the last one that slides, attends to everything, or recurs: what
-    only those need is free after it.
+    only those need is free after it. A layer that recurs reads its state before what is in front of it
+    is computed.
     """
     count = shape.block_count
     numbered = NUMBERED.get(shape.architecture)
@@ -47,6 +55,7 @@ def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
             homes[index],
             numbered(shape, index) if numbered else None,
             index if index in last else None,
+            _next_state(shape, homes, index),
         )
         result.append(numbers.setdefault(kind, len(numbers)))
     return tuple(result)
@@ -81,35 +90,116 @@ def _cut_detour(kept: list[int], fresh: Sequence[bool], kinds: Sequence[Hashable
             return
 
 
-def recorded(kinds: Sequence[Hashable], kept: Sequence[int], states: Sequence[Hashable]) -> Steps:
-    """What each built layer made of the buffers: (state before, kind) -> state after."""
-    steps: Steps = {}
-    before: Hashable = None
-    for index, after in zip(kept, states):
-        steps[(before, kinds[index])] = after
-        before = after
-    return steps
+class Walk:
+    """Lays out a whole model of which only some layers are built.
 
+    Layers that are built are laid out as they are. One that is not takes the place of a built one which has the same
+    predecessor, if that makes and frees nothing for other layers than its neighbours.
+    """
 
-def walks(kinds: Sequence[Hashable], steps: Steps) -> bool:
-    """Whether the recorded steps lead through all layers."""
-    state: Hashable = None
-    for kind in kinds:
-        key = (state, kind)
-        if key not in steps:
+    def __init__(self, kinds: Sequence[int], kept: Sequence[int], lives: Lifetimes) -> None:
+        self.kinds, self.kept, self.lives = kinds, kept, lives
+        self.arenas: Sequence[Arena] = ()
+        self.sizes: Sequence[int] = ()
+        self.offsets = [0] * len(lives.nodes)
+        self.handed_on: List[List[int]] = []
+        self.legacies: List[Tuple[Tuple[int, int], ...]] = []
+        self.splits = 0
+        self.stand_ins: Dict[Tuple[Hashable, ...], int] = {}
+        self.states: Dict[Tuple[Hashable, int], Tuple[Any, ...]] = {}
+
+    def run(self, sizes: Sequence[int], arenas: Sequence[Arena]) -> bool:
+        """Lay out everything; False where a layer has no stand-in, and more layers have to be built.
+
+        ``sizes``: bytes of each slot.
+        """
+        self.sizes, self.arenas = sizes, arenas
+        if len(self.kept) < len(self.kinds):
+            self._find_stand_ins()
+        for part in range(len(self.kept)):
+            if part and not self._skipped(part):
+                return False
+            self._lay_out(part)
+        self._lay_out(len(self.kept))
+        return True
+
+    def _find_stand_ins(self) -> None:
+        """By the step from kind to kind, and by the buffers and sizes of what is handed over."""
+        buffers, sizes = self.lives.buffers, self.sizes
+        self.handed_on = [sorted(slots, key=sizes.__getitem__) for slots in self.lives.handed_on]
+        self.legacies = [tuple((buffers[slot], sizes[slot]) for slot in slots) for slots in self.handed_on]
+        for part in range(1, len(self.kept)):
+            if self.lives.repeatable[part]:
+                before, kind = self.kinds[self.kept[part - 1]], self.kinds[self.kept[part]]
+                self.stand_ins[before, kind, self.legacies[part - 1]] = part
+
+    def _lay_out(self, part: int) -> None:
+        for arena, events in zip(self.arenas, self.lives.events[part]):
+            arena.replay(events, self.sizes, self.offsets)
+        self.splits += self.lives.splits[part]
+
+    def _skipped(self, part: int) -> bool:
+        """The layers between a built one and the one built before it."""
+        first, end = self.kept[part - 1] + 1, self.kept[part]
+        if first == end:
+            return True
+        last, stale = part - 1, False
+        state = self._state(last)
+        for index in range(first, end):
+            stand_in = self.stand_ins.get((self.kinds[index - 1], self.kinds[index], self.legacies[last]))
+            if stand_in is None:
+                return False
+            known = self.states.get((state, stand_in))
+            if known is None:
+                if stale:
+                    self._restore(state, last)
+                self._hand_over(last, stand_in)
+                self._lay_out(stand_in)
+                known = self.states[state, stand_in] = self._state(stand_in)
+                stale = False
+            else:
+                self.splits += self.lives.splits[stand_in]
+                stale = True
+            state, last = known, stand_in
+        if stale:
+            self._restore(state, last)
+        return self._hand_over(last, part)
+
+    def _hand_over(self, last: int, part: int) -> bool:
+        """Give the part what the last one left, in the place of what the one before it left when it was built."""
+        if self.legacies[last] != self.legacies[part - 1]:
             return False
-        state = steps[key]
-    return True
+        offsets = [self.offsets[slot] for slot in self.handed_on[last]]
+        for slot, offset in zip(self.handed_on[part - 1], offsets):
+            self.offsets[slot] = offset
+        return True
+
+    def _state(self, part: int) -> Tuple[Any, ...]:
+        offsets = tuple(self.offsets[slot] for slot in self.handed_on[part])
+        return (part, offsets, *(arena.state() for arena in self.arenas))
+
+    def _restore(self, state: Tuple[Any, ...], part: int) -> None:
+        for slot, offset in zip(self.handed_on[part], state[1]):
+            self.offsets[slot] = offset
+        for arena, kept in zip(self.arenas, state[2:]):
+            arena.restore(kept)
+
+
+def _next_state(shape: ModelShape, homes: Sequence[int], index: int) -> Optional[Tuple[int, int]]:
+    """The distance to the next layer that recurs, and its home, where only feed-forward networks lie between."""
+    for distance, layer in enumerate(shape.layers[index + 1 : shape.block_count], 1):
+        if layer.recurrent or layer.attention:
+            return (distance, homes[index + distance]) if layer.recurrent else None
+    return None
 
 
 def _use(layer: LayerShape) -> Hashable:
-    return layer.sliding, layer.recurrent, layer.attention
+    return layer.sliding, layer.recurrent, layer.attention, layer.owns_cache
 
 
 def _kind(layer: LayerShape) -> Hashable:
     return (
         _use(layer),
-        layer.owns_cache,
         layer.indexer,
         layer.experts,
         layer.head_count,

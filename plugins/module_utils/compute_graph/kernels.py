@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..tensor_types import is_quantised
-
 if TYPE_CHECKING:
     from .attention import Cached
     from .builder import Builder
@@ -57,6 +55,3 @@ def flash_attention_extra(b: Builder, result: Tensor, k: Cached, v: Cached, toke
         padded = -(-size // EXTRA_ALIGNMENT) * EXTRA_ALIGNMENT
         size = padded + v.length * v.heads * v.cells * v.streams * F16_BYTES
     return size - result.data_bytes()
-
-
-__all__ = ["flash_attention_extra", "flash_attention_supported", "is_quantised"]

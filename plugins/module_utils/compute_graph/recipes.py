@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .builder import LAYER
-from .decoder import Experts, Recipe
+from .decoder import Recipe
+from .mixture import Experts
 
 LLAMA = Recipe(experts=Experts())
 SELECTED = Experts(normed=None, selection_bias=True, shared="plain")
@@ -57,12 +58,19 @@ CLASSICS: dict[str, Recipe] = {
     "starcoder2": replace(CLASSIC, rope="all"),
     "codeshell": replace(CLASSIC, rope="all", fused_qkv=True),
     "bloom": replace(CLASSIC, fused_qkv=True, embedding_norm="weighted"),
-    "mpt": replace(
-        CLASSIC, norm_bias=False, qkv_bias=False, attention_bias=False, ffn_bias=False, fused_qkv=True, clamp=True
-    ),
+    "mpt": replace(CLASSIC, norm_bias=False, qkv_bias=False, attention_bias=False, ffn_bias=False, fused_qkv=True, clamp=True),
     "gptneox": replace(CLASSIC, rope="all", fused_qkv=True, residual="neox"),
     "phi2": replace(CLASSIC, rope="all", q_scaled=True, residual="same", output_bias=True),
-    "falcon": replace(CLASSIC, rope="all", fused_qkv=True, qkv_bias=False, attention_bias=False, ffn_bias=False, residual="same_last", second_norm=True),
+    "falcon": replace(
+        CLASSIC,
+        rope="all",
+        fused_qkv=True,
+        qkv_bias=False,
+        attention_bias=False,
+        ffn_bias=False,
+        residual="same_last",
+        second_norm=True,
+    ),
     "jais": replace(CLASSIC, fused_qkv=True, activation="silu", gate=True),
     "jais2": replace(CLASSIC, rope="all", activation="relu_sqr"),
 }
@@ -85,7 +93,9 @@ MIXTURES: dict[str, Recipe] = {
     "granitemoe": Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain")),
     "qwen3moe": Recipe(qk_norm="head", experts=Experts()),
     "qwen2moe": Recipe(qkv_bias=True, experts=Experts(normed=False, shared="silu")),
-    "phimoe": Recipe(norm=LAYER, norm_bias=True, qkv_bias=True, attention_bias=True, q_scaled=True, output_bias=True, experts=Experts()),
+    "phimoe": Recipe(
+        norm=LAYER, norm_bias=True, qkv_bias=True, attention_bias=True, q_scaled=True, output_bias=True, experts=Experts()
+    ),
     "olmoe": Recipe(qk_norm="full", experts=Experts(normed=False)),
     "dbrx": Recipe(norm=LAYER, fused_qkv=True, clamp=True, experts=Experts()),
     "minimax-m2": Recipe(qk_norm="full", experts=Experts(selection_bias=True)),
@@ -94,7 +104,7 @@ MIXTURES: dict[str, Recipe] = {
     "bailingmoe2": Recipe(fused_qkv=True, qk_norm="head", experts=SELECTED),
     "dots1": Recipe(qk_norm="head", experts=SELECTED),
     "glm4moe": Recipe(qkv_bias=True, qk_norm="optional", experts=SELECTED),
-    "hunyuan-moe": Recipe(qk_norm="after", experts=Experts(shared="plain", shared_first=False)),
+    "hunyuan-moe": Recipe(qk_norm="after", experts=Experts(shared="plain")),
     "ernie4_5-moe": Recipe(experts=Experts(selection_bias=True, shared="plain")),
     "exaone-moe": Recipe(qk_norm="head", rope="sliding", experts=SELECTED),
     "hy_v3": Recipe(qk_norm="head", late_rows="after", experts=SELECTED),

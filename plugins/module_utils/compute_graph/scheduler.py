@@ -20,29 +20,33 @@ OFFLOAD_ROWS = 32
 
 @dataclass
 class Schedule:
-    """The graph as it is laid out: with the copies between backends, and how many parts it is computed in."""
+    """The graph as it is laid out: with the copies between backends among the nodes, and where the parts that the backends
+    compute begin. ``sources`` of each node, copies in the place of what was copied. ``pipelined``: all copies are leaves.
+    """
 
     leaves: list[Tensor]
     nodes: list[Tensor]
-    splits: int
+    sources: list[tuple[Tensor, ...]]
+    split_starts: list[int]
+    pipelined: bool = False
 
 
 def schedule(graph: Graph, devices: int, pipeline: bool = False, offload: bool = True) -> Schedule:
     """Assign a backend to every tensor and insert the copies. With no device everything is the CPU's."""
-    if not devices:
-        for tensor in (*graph.leaves, *graph.nodes):
-            tensor.backend = 0
-        return Schedule(graph.leaves, graph.nodes, 1)
-    cpu = devices
+    nodes, cpu = graph.nodes, devices
     for leaf in graph.leaves:
-        leaf.backend = cpu
-    for node in graph.nodes:
+        leaf.backend = leaf.pinned if leaf.pinned >= 0 else cpu
+    if not devices:
+        for node in nodes:
+            node.backend = 0
+        return Schedule(graph.leaves, nodes, [node.src for node in nodes], [0])
+    for node in nodes:
         node.backend = node.pinned if node.pinned >= 0 else _by_memory(node, cpu, offload)
-    _spread(graph.nodes, cpu, only_devices=True)
-    _spread(reversed(graph.nodes), cpu, only_devices=True)
-    _spread(graph.nodes, cpu, only_devices=False)
-    _spread(reversed(graph.nodes), cpu, only_devices=False)
-    for node in graph.nodes:
+    for only_devices in (True, False):
+        for order in (nodes, nodes[::-1]):
+            if _spread(order, cpu, only_devices):
+                return _split(graph, cpu, pipeline)
+    for node in nodes:
         if node.backend < 0:
             node.backend = _most_inputs(node, cpu)
     return _split(graph, cpu, pipeline)
@@ -77,15 +81,19 @@ def _batch_rows(node: Tensor) -> int:
     return node.ne[1] * node.ne[2] * node.ne[3]
 
 
-def _spread(nodes: Iterable[Tensor], cpu: int, only_devices: bool) -> None:
-    """Pass 2: neighbours of assigned nodes follow them."""
+def _spread(nodes: Iterable[Tensor], cpu: int, only_devices: bool) -> bool:
+    """Pass 2: neighbours of assigned nodes follow them. Returns whether every node has a backend now."""
     current = -1
+    complete = True
     for node in nodes:
         backend = node.backend
         if backend >= 0:
             current = -1 if only_devices and backend == cpu else backend
         elif current >= 0 and (current == cpu or node.on_device):
             node.backend = current
+        else:
+            complete = False
+    return complete
 
 
 def _most_inputs(node: Tensor, cpu: int) -> int:
@@ -112,82 +120,88 @@ class _Splitter:
         self.cpu = cpu
         self.copies = copies
         self.nodes: list[Tensor] = []
-        self.pending: list[Tensor] = []
-        self.inputs = 0
-        self.backend = -1
-        self.splits = 0
+        self.sources: list[tuple[Tensor, ...]] = []
+        self.starts: list[int] = []
         self.copied: dict[tuple[int, int], Tensor] = {}
         self.first_leaves: list[Tensor] = []
         self.split_leaves: list[Tensor] = []
 
-    def add(self, node: Tensor) -> None:
-        if node.backend != self.backend or self._needs_new_part(node):
-            self._flush()
-            self.backend = node.backend
-            self.inputs = 0
-            self.splits += 1
-        sources = node.src
-        for index, source in enumerate(sources):
+    def run(self, nodes: list[Tensor]) -> None:
+        """A part ends where the next node is another backend's, or where a new weight needs the memory of copies before it."""
+        start, backend = 0, -1
+        needed: list[Tensor] = []
+        sources: list[tuple[Tensor, ...]] = []
+        for index, node in enumerate(nodes):
+            if node.backend != backend or (needed and self._needs_new_part(node, backend, len(needed))):
+                self._flush(nodes[start:index], sources, needed)
+                start, backend, needed, sources = index, node.backend, [], []
+            sources.append(self._sources(node, backend, needed))
+        self._flush(nodes[start:], sources, needed)
+
+    def _sources(self, node: Tensor, backend: int, needed: list[Tensor]) -> tuple[Tensor, ...]:
+        result = node.src
+        for index, source in enumerate(result):
             if self.copies > 1 and source.graph_input:
-                self._keep_copies_of_input(source)
-            place = _place(source)
-            if place not in (self.backend, -1):
-                node.src = (*node.src[:index], self._copy(source), *node.src[index + 1 :])
-        self.pending.append(node)
+                self._keep_copies_of_input(node, index)
+            base = source.root or source
+            place = base.backend if base.home is None else base.home
+            if place not in (backend, -1):
+                result = (*result[:index], self._copy(node, index, backend, needed), *result[index + 1 :])
+        return result
 
-    def finish(self) -> None:
-        self._flush()
-
-    def _needs_new_part(self, node: Tensor) -> bool:
+    def _needs_new_part(self, node: Tensor, backend: int, inputs: int) -> bool:
         """A weight from elsewhere starts a new part, so that the memory of the copies before it is free again."""
-        if not self.inputs:
-            return False
         for source in node.src:
-            if _place(source) == self.backend:
+            if _place(source) == backend:
                 continue
-            if source.weight or (self.inputs >= SPLIT_INPUTS and (id(source), self.backend) not in self.copied):
+            if source.weight or (inputs >= SPLIT_INPUTS and (id(source), backend) not in self.copied):
                 return True
         return False
 
-    def _flush(self) -> None:
-        self.nodes.extend(self.pending)
-        self.pending = []
-
-    def _copy(self, source: Tensor) -> Tensor:
-        """The copy on the current backend; made once for the whole graph, at the start of the part that needs it first."""
-        key = (id(source), self.backend)
-        if key not in self.copied:
-            self.inputs += 1
-            copy = self._duplicate(source, self.backend)
-            copy.src = (source,)
-            self.copied[key] = copy
+    def _flush(self, nodes: list[Tensor], sources: list[tuple[Tensor, ...]], needed: list[Tensor]) -> None:
+        """The copies stand at the start of the part that needs them first."""
+        if nodes:
+            self.starts.append(len(self.nodes))
+        for copy in needed:
             self.nodes.append(copy)
+            self.sources.append(copy.src)
+        self.nodes.extend(nodes)
+        self.sources.extend(sources)
+
+    def _copy(self, node: Tensor, index: int, backend: int, needed: list[Tensor]) -> Tensor:
+        """The copy on a backend; made once for the whole graph, but of a matrix of weights, which stands for another each time."""
+        source = node.src[index]
+        key = (id(node) if source.weight else id(source), backend)
+        if key not in self.copied:
+            copy = _duplicate(node, index, backend, self.copies > 1)
+            self.copied[key] = copy
+            needed.append(copy)
             if self.copies > 1:
-                copy.output = True
-                others = [self._duplicate(source, self.backend, output=True) for _ in range(self.copies - 1)]
+                others = [_duplicate(node, index, backend, True) for _copy in range(self.copies - 1)]
                 self.split_leaves.extend([copy, *others])
         return self.copied[key]
 
-    def _keep_copies_of_input(self, source: Tensor) -> None:
-        if not source.output:
+    def _keep_copies_of_input(self, node: Tensor, index: int) -> None:
+        source = node.src[index]
+        key = (id(source), -1)
+        if key not in self.copied:
+            self.copied[key] = source
             source.output = True
-            others = [self._duplicate(source, source.backend, output=True) for _ in range(self.copies - 1)]
+            others = [_duplicate(node, index, source.backend, True) for _copy in range(self.copies - 1)]
             self.first_leaves.extend([source, *others])
 
-    @staticmethod
-    def _duplicate(source: Tensor, backend: int, output: bool = False) -> Tensor:
-        copy = Tensor()
-        copy.op, copy.ne, copy.dtype, copy.backend, copy.output = COPY, source.ne, source.dtype, backend, output
-        copy.bytes_outside = source.bytes_outside
-        return copy
+
+def _duplicate(node: Tensor, index: int, backend: int, output: bool) -> Tensor:
+    copy = Tensor()
+    source = node.src[index]
+    copy.op, copy.ne, copy.dtype, copy.src, copy.backend, copy.output = COPY, source.ne, source.dtype, (source,), backend, output
+    copy.number, copy.copy_of = node.number, index
+    return copy
 
 
 def _split(graph: Graph, cpu: int, pipeline: bool) -> Schedule:
     splitter = _Splitter(cpu, PIPELINE_COPIES if pipeline else 1)
-    for node in graph.nodes:
-        splitter.add(node)
-    splitter.finish()
+    splitter.run(graph.nodes)
     kept = {id(leaf) for leaf in splitter.first_leaves}
     leaves = [*splitter.first_leaves, *splitter.split_leaves, *(leaf for leaf in graph.leaves if id(leaf) not in kept)]
-    return Schedule(leaves, splitter.nodes, splitter.splits)
-
+    return Schedule(leaves, splitter.nodes, splitter.sources, splitter.starts, pipeline)

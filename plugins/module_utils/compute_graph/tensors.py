@@ -24,8 +24,10 @@ class Tensor:
     ``root``: the tensor whose memory this is a view of, None where it has its own. ``home``: the backend that holds it from
     outside (weights, caches), None where the graph allocates it. ``reuse``: it may be written over a source of the same
     layout. ``extra_bytes``: what a device's kernel needs behind the result. ``on_device``: whether a GPU can compute it.
-    ``pinned``: the backend that the graph's builder asked for, -1 for none. The rest is state of the scheduler and the
-    allocator: the backend, uses that are still to come, the offset in the buffer, and whether the memory is its own to free.
+    ``pinned``: the backend that the graph's builder asked for, -1 for none. The rest is state of the scheduler and of
+    `lifetimes`: the backend, uses that are still to come, and the slot of memory that is its own to free, -1 for none.
+    ``number``: of the node, or the complement of the leaf's; a copy has the node's for which it is made, and in ``copy_of``
+    which source of that it copies.
     """
 
     op: int = OTHER
@@ -45,9 +47,9 @@ class Tensor:
     seen: bool = False
     backend: int = -1
     uses: int = 0
-    offset: int = 0
-    size: int = 0
-    held: bool = False
+    slot: int = -1
+    number: int = 0
+    copy_of: int = -1
     strided: bool = False
 
     @property
@@ -61,6 +63,20 @@ class Tensor:
             return self.bytes_outside
         a, b, c, d = self.ne
         return a * b * c * d * ELEMENT_BYTES[self.dtype]
+
+
+def copied_bytes(tensor: Tensor) -> int:
+    """Bytes of a copy on another backend, which keeps the gaps between the rows of a slice (ggml_dup_tensor_layout)."""
+    root = tensor.root
+    if root is None or tensor.op != VIEW or root.home is not None or root.ne[:2] == tensor.ne[:2]:
+        return tensor.data_bytes()
+    a, b, c, d = root.ne
+    rows = b * c * d
+    e, f, g, h = tensor.ne
+    width, rest = divmod(e * f * g * h, rows)
+    if rest or width >= a:
+        return tensor.data_bytes()
+    return ((rows - 1) * a + width) * ELEMENT_BYTES[tensor.dtype]
 
 
 class Graph:
@@ -85,12 +101,17 @@ class Graph:
             return
         tensor.seen = True
         for source in tensor.src:
+            while not source.seen and source.op == VIEW:
+                source.seen = True
+                source = source.src[0]
             if not source.seen:
                 self.expand(source)
         if tensor.op == NONE:
             if tensor.home is None:
+                tensor.number = ~len(self.leaves)
                 self.leaves.append(tensor)
         elif tensor.op != VIEW:
+            tensor.number = len(self.nodes)
             self.nodes.append(tensor)
 
 
