@@ -17,7 +17,7 @@ from .compute_graph.depth import REPEATS, Walk, kinds_of, shortened
 from .compute_graph.families import BUILDERS
 from .compute_graph.lifetimes import Lifetimes, lifetimes, slot_sizes
 from .compute_graph.scheduler import OFFLOAD_ROWS, schedule
-from .compute_graph.tensors import Graph
+from .compute_graph.tensors import FLASH_ATTENTION, Graph
 from .compute_graph.weights import WeightBytes
 from .memory_settings import Pool, Settings, cells_of
 from .memory_weights import HOST, placement_of
@@ -28,6 +28,11 @@ __all__ = ["ComputeBuffers", "compute_buffers"]
 # Alignment of buffers in bytes: ggml/src/ggml-cuda/ggml-cuda.cu, and TENSOR_ALIGNMENT of ggml/src/ggml-cpu.
 DEVICE_ALIGNMENT = 128
 HOST_ALIGNMENT = 32
+# What is added where the replay was not found exact: on models with layers on the host it was up to an eighth too low.
+MARGIN_SHARE = 7
+# ggml/src/ggml-metal keeps scratch memory behind the results of its attention (ggml_metal_op_flash_attn_ext_extra_*): 17 MiB
+# for 32 heads of 128 elements, and half as much again for keys, values and the mask.
+SCRATCH_BYTES = 32 * 2**20
 
 Structure = Tuple[Plan, Tuple[bool, ...]]
 NUMBERS = ("tokens", "sequences", "outputs", "streams", "context_cells", "window_cells")
@@ -43,10 +48,55 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
         return compute_bound(shape, settings, accelerators)
     devices = tuple(pool for pool in accelerators if pool.kind != "cpu")
     plan = plan_of(shape, settings, devices)
-    walk = laid_out(shape, plan, len(devices))
-    sizes = iter(walk.arenas)
-    on_devices = tuple(next(sizes).bytes if pool.kind != "cpu" else 0 for pool in accelerators)
-    return ComputeBuffers(on_devices, walk.arenas[-1].bytes, True, walk.splits)
+    walk, graph = laid_out(shape, plan, len(devices))
+    if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
+        walk, graph = laid_out(shape, replace(plan, flash=False), len(devices))
+    reasons = _reasons(settings, plan, devices)
+    sizes = [_bounded(arena.bytes, pool, bool(reasons)) for arena, pool in zip(walk.arenas, devices)]
+    found = iter(sizes)
+    return ComputeBuffers(
+        accelerator_bytes=tuple(0 if pool.kind == "cpu" else next(found) for pool in accelerators),
+        host_bytes=walk.arenas[-1].bytes,
+        exact=not reasons,
+        graph_splits=walk.splits,
+        reasons=reasons,
+        notes=_notes(graph, plan, walk.splits) if devices else (),
+    )
+
+
+def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> Tuple[str, ...]:
+    """Why the buffers are no more than a bound."""
+    reasons = []
+    other = sorted({pool.backend for pool in devices} - {"cuda"})
+    if other:
+        reasons.append(f"compute buffers of {' and '.join(other)} are taken for CUDA's, with a margin")
+    if devices and plan.devices in (*plan.homes, plan.output_home):
+        reasons.append("layers on the host: what the device copies of them for large batches is counted with a margin")
+    if devices and not settings.kv_offload:
+        reasons.append("the cache stays on the host: what passes between it and the device is counted with a margin")
+    return tuple(reasons)
+
+
+def _bounded(size: int, pool: Pool, margin: bool) -> int:
+    if not margin or not size:
+        return size
+    fixed = 0 if pool.backend in ("cuda", "rocm") else SCRATCH_BYTES
+    return size + size // MARGIN_SHARE + fixed
+
+
+def _notes(graph: Graph, plan: Plan, splits: int) -> Tuple[str, ...]:
+    """What the devices have no kernel for although the layers are theirs."""
+    if plan.devices in plan.homes:
+        return ()
+    if _without_kernel(graph, FLASH_ATTENTION):
+        return (f"no flash attention on the accelerator for heads of this size or cache type: attention runs on the CPU, in {splits} parts",)
+    if any(not node.on_device for node in graph.nodes):
+        return (f"the accelerator has no kernels for some layers' operations: they run on the CPU, in {splits} parts",)
+    return ()
+
+
+def _without_kernel(graph: Graph, op: int) -> bool:
+    return any(node.op == op and not node.on_device for node in graph.nodes)
 
 
 def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> Plan:
@@ -80,7 +130,7 @@ def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> P
     )
 
 
-def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Walk:
+def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Tuple[Walk, Graph]:
     """The whole model laid out, from as few layers as are enough."""
     kinds, choices = layers_of(shape, plan.homes)
     for kept in choices:
@@ -91,7 +141,7 @@ def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Walk:
         walk = Walk(kinds, kept, lives)
         if walk.run(slot_sizes(lives, graph, arenas), arenas):
             break
-    return walk
+    return walk, graph
 
 
 def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: Tuple[int, ...], devices: int) -> Lifetimes:

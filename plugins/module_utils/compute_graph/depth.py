@@ -45,7 +45,7 @@ def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
     for index in range(count):
         kind = (
             _kind(shape.layers[index]),
-            homes[index],
+            homes[index : index + 2],
             numbered(shape, index) if numbered else None,
             index if index in last else None,
             _next_state(shape, homes, index),

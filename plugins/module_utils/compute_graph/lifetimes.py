@@ -148,7 +148,9 @@ class _Recorder:
         """The same by part of the graph."""
         count = len(self.events)
         splits = self._splits(schedule)
-        repeatable = [not (schedule.pipelined and starts) for starts in splits]
+        # Where the end of some layer is not found, no part is what it should be.
+        complete = len(self.ends) == count - 1
+        repeatable = [complete and not (schedule.pipelined and starts) for starts in splits]
         handed_on: List[List[int]] = [[] for _part in range(count)]
         for slot, (part, end) in enumerate(zip(self.allocated, self.freed)):
             if end == part and part:
