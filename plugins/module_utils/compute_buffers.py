@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Dict, Sequence, Tuple
+from typing import Sequence, Tuple
 
 from .compute_bound import ComputeBuffers, compute_bound
 from .compute_graph.allocator import Arena
@@ -37,11 +37,9 @@ STATE_MARGIN_SHARE = 4
 SCRATCH_BYTES = 32 * 2**20
 
 Structure = Tuple[Plan, Tuple[bool, ...]]
-NUMBERS = ("tokens", "sequences", "outputs", "streams", "context_cells", "window_cells")
-NO_NUMBERS = dict.fromkeys(NUMBERS, 0)
 # Structures that are remembered; a host's models with a few settings each.
 MOST_STRUCTURES = 256
-_LIFETIMES: Dict[Tuple[ModelShape, Structure, Tuple[int, ...], int], Lifetimes] = {}
+_LIFETIMES: dict[tuple[ModelShape, Structure, tuple[int, ...], int], Lifetimes] = {}
 
 
 def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
@@ -54,7 +52,7 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
         walk, graph = laid_out(shape, replace(plan, flash=False), len(devices))
     reasons = _reasons(settings, plan, devices)
-    share = (0 if not reasons else STATE_MARGIN_SHARE if shape.state else MARGIN_SHARE)
+    share = 0 if not reasons else STATE_MARGIN_SHARE if shape.state else MARGIN_SHARE
     sizes = [_bounded(arena.bytes, pool, share) for arena, pool in zip(walk.arenas, devices)]
     found = iter(sizes)
     return ComputeBuffers(
@@ -67,7 +65,7 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     )
 
 
-def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> Tuple[str, ...]:
+def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> tuple[str, ...]:
     """Why the buffers are no more than a bound."""
     reasons = []
     other = sorted({pool.backend for pool in devices} - {"cuda"})
@@ -87,12 +85,12 @@ def _bounded(size: int, pool: Pool, share: int) -> int:
     return size + size // share + fixed
 
 
-def _notes(graph: Graph, plan: Plan, splits: int) -> Tuple[str, ...]:
+def _notes(graph: Graph, plan: Plan, splits: int) -> tuple[str, ...]:
     """What the devices have no kernel for although the layers are theirs."""
     if plan.devices in plan.homes:
         return ()
     if _without_kernel(graph, FLASH_ATTENTION):
-        return (f"no flash attention on the accelerator for heads of this size or cache type: attention runs on the CPU, in {splits} parts",)
+        return (f"the accelerator has no flash attention for these heads and caches: it runs on the CPU, in {splits} parts",)
     if any(not node.on_device for node in graph.nodes):
         return (f"the accelerator has no kernels for some layers' operations: they run on the CPU, in {splits} parts",)
     return ()
@@ -133,7 +131,7 @@ def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> P
     )
 
 
-def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Tuple[Walk, Graph]:
+def laid_out(shape: ModelShape, plan: Plan, devices: int) -> tuple[Walk, Graph]:
     """The whole model laid out, from as few layers as are enough.
 
     Where parts of every layer are computed elsewhere, layers that look alike are not: all of them are built.
@@ -152,7 +150,7 @@ def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Tuple[Walk, Graph]:
     return walk, graph
 
 
-def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: Tuple[int, ...], devices: int) -> Lifetimes:
+def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: tuple[int, ...], devices: int) -> Lifetimes:
     """Where and when the tensors of a graph live, found out once for graphs that differ in sizes only."""
     key = (shape, structure, layers, devices)
     known = _LIFETIMES.get(key)
@@ -171,11 +169,12 @@ def structure_of(plan: Plan) -> Structure:
     device takes over from the host.
     """
     numbers = (plan.tokens, plan.outputs, plan.sequences, plan.tokens // plan.sequences, plan.tokens // plan.streams)
-    return replace(plan, **NO_NUMBERS), tuple(number >= OFFLOAD_ROWS for number in numbers)
+    bare = replace(plan, tokens=0, sequences=0, outputs=0, streams=0, context_cells=0, window_cells=0)
+    return bare, tuple(number >= OFFLOAD_ROWS for number in numbers)
 
 
 @lru_cache(maxsize=64)
-def layers_of(shape: ModelShape, homes: Tuple[int, ...]) -> Tuple[Tuple[int, ...], Tuple[Tuple[int, ...], ...]]:
+def layers_of(shape: ModelShape, homes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """The kinds of the layers, and which layers to build: the fewest first, at last all of them."""
     kinds = kinds_of(shape, homes)
     choices = [shortened(kinds, repeats) for repeats in REPEATS]
@@ -183,7 +182,7 @@ def layers_of(shape: ModelShape, homes: Tuple[int, ...]) -> Tuple[Tuple[int, ...
 
 
 @lru_cache(maxsize=8)
-def graph_of(shape: ModelShape, plan: Plan, layers: Tuple[int, ...]) -> Graph:
+def graph_of(shape: ModelShape, plan: Plan, layers: tuple[int, ...]) -> Graph:
     """The graph of these layers. It is kept for the next question: the same model on the CPU and on a device."""
     builder = Builder(shape, plan)
     BUILDERS[shape.architecture](builder, layers)

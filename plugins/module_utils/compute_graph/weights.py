@@ -41,7 +41,7 @@ class WeightBytes:
         elif self.heads > 1 and node.ne[2] == self.heads:
             elements *= self.heads
         size = self.known.get((columns, elements)) or int(elements * self.rate)
-        return size + -columns % ROW_PADDING * size // elements
+        return size + -columns % ROW_PADDING * size // max(elements, 1)
 
     def _vectors(self, node: Tensor) -> int:
         """How many vectors of weights a node takes: one, a bias of each expert, or the taps of a convolution."""
