@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Dict, Sequence, Tuple
+from typing import Sequence, Tuple
 
 from .compute_bound import ComputeBuffers, compute_bound
 from .compute_graph.allocator import Arena
@@ -17,7 +17,7 @@ from .compute_graph.depth import REPEATS, Walk, kinds_of, shortened
 from .compute_graph.families import BUILDERS
 from .compute_graph.lifetimes import Lifetimes, lifetimes, slot_sizes
 from .compute_graph.scheduler import OFFLOAD_ROWS, schedule
-from .compute_graph.tensors import Graph
+from .compute_graph.tensors import FLASH_ATTENTION, Graph
 from .compute_graph.weights import WeightBytes
 from .memory_settings import Pool, Settings, cells_of
 from .memory_weights import HOST, placement_of
@@ -28,13 +28,18 @@ __all__ = ["ComputeBuffers", "compute_buffers"]
 # Alignment of buffers in bytes: ggml/src/ggml-cuda/ggml-cuda.cu, and TENSOR_ALIGNMENT of ggml/src/ggml-cpu.
 DEVICE_ALIGNMENT = 128
 HOST_ALIGNMENT = 32
+# What is added where the replay was not found exact, as a share: with layers or the cache on the host it was up to an eighth
+# too low, and up to a fifth for models whose layers keep a state.
+MARGIN_SHARE = 7
+STATE_MARGIN_SHARE = 4
+# ggml/src/ggml-metal keeps scratch memory behind the results of its attention (ggml_metal_op_flash_attn_ext_extra_*): 17 MiB
+# for 32 heads of 128 elements, and half as much again for keys, values and the mask.
+SCRATCH_BYTES = 32 * 2**20
 
 Structure = Tuple[Plan, Tuple[bool, ...]]
-NUMBERS = ("tokens", "sequences", "outputs", "streams", "context_cells", "window_cells")
-NO_NUMBERS = dict.fromkeys(NUMBERS, 0)
 # Structures that are remembered; a host's models with a few settings each.
 MOST_STRUCTURES = 256
-_LIFETIMES: Dict[Tuple[ModelShape, Structure, Tuple[int, ...], int], Lifetimes] = {}
+_LIFETIMES: dict[tuple[ModelShape, Structure, tuple[int, ...], int], Lifetimes] = {}
 
 
 def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
@@ -43,10 +48,56 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
         return compute_bound(shape, settings, accelerators)
     devices = tuple(pool for pool in accelerators if pool.kind != "cpu")
     plan = plan_of(shape, settings, devices)
-    walk = laid_out(shape, plan, len(devices))
-    sizes = iter(walk.arenas)
-    on_devices = tuple(next(sizes).bytes if pool.kind != "cpu" else 0 for pool in accelerators)
-    return ComputeBuffers(on_devices, walk.arenas[-1].bytes, True, walk.splits)
+    walk, graph = laid_out(shape, plan, len(devices))
+    if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
+        walk, graph = laid_out(shape, replace(plan, flash=False), len(devices))
+    reasons = _reasons(settings, plan, devices)
+    share = 0 if not reasons else STATE_MARGIN_SHARE if shape.state else MARGIN_SHARE
+    sizes = [_bounded(arena.bytes, pool, share) for arena, pool in zip(walk.arenas, devices)]
+    found = iter(sizes)
+    return ComputeBuffers(
+        accelerator_bytes=tuple(0 if pool.kind == "cpu" else next(found) for pool in accelerators),
+        host_bytes=walk.arenas[-1].bytes,
+        exact=not reasons,
+        graph_splits=walk.splits,
+        reasons=reasons,
+        notes=_notes(graph, plan, walk.splits) if devices else (),
+    )
+
+
+def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> tuple[str, ...]:
+    """Why the buffers are no more than a bound."""
+    reasons = []
+    other = sorted({pool.backend for pool in devices} - {"cuda"})
+    if other:
+        reasons.append(f"compute buffers of {' and '.join(other)} are taken for CUDA's, with a margin")
+    if devices and plan.devices in (*plan.homes, plan.output_home):
+        reasons.append("layers on the host: what the device copies of them for large batches is counted with a margin")
+    if devices and not settings.kv_offload:
+        reasons.append("the cache stays on the host: what passes between it and the device is counted with a margin")
+    return tuple(reasons)
+
+
+def _bounded(size: int, pool: Pool, share: int) -> int:
+    if not share or not size:
+        return size
+    fixed = 0 if pool.backend in ("cuda", "rocm") else SCRATCH_BYTES
+    return size + size // share + fixed
+
+
+def _notes(graph: Graph, plan: Plan, splits: int) -> tuple[str, ...]:
+    """What the devices have no kernel for although the layers are theirs."""
+    if plan.devices in plan.homes:
+        return ()
+    if _without_kernel(graph, FLASH_ATTENTION):
+        return (f"the accelerator has no flash attention for these heads and caches: it runs on the CPU, in {splits} parts",)
+    if any(not node.on_device for node in graph.nodes):
+        return (f"the accelerator has no kernels for some layers' operations: they run on the CPU, in {splits} parts",)
+    return ()
+
+
+def _without_kernel(graph: Graph, op: int) -> bool:
+    return any(node.op == op and not node.on_device for node in graph.nodes)
 
 
 def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> Plan:
@@ -80,9 +131,14 @@ def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> P
     )
 
 
-def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Walk:
-    """The whole model laid out, from as few layers as are enough."""
+def laid_out(shape: ModelShape, plan: Plan, devices: int) -> tuple[Walk, Graph]:
+    """The whole model laid out, from as few layers as are enough.
+
+    Where parts of every layer are computed elsewhere, layers that look alike are not: all of them are built.
+    """
     kinds, choices = layers_of(shape, plan.homes)
+    if not plan.kv_offload or (devices > 1 and not plan.full_offload):
+        choices = choices[-1:]
     for kept in choices:
         graph = graph_of(shape, plan, kept)
         lives = lifetimes_of(graph, shape, structure_of(plan), kept, devices)
@@ -91,10 +147,10 @@ def laid_out(shape: ModelShape, plan: Plan, devices: int) -> Walk:
         walk = Walk(kinds, kept, lives)
         if walk.run(slot_sizes(lives, graph, arenas), arenas):
             break
-    return walk
+    return walk, graph
 
 
-def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: Tuple[int, ...], devices: int) -> Lifetimes:
+def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: tuple[int, ...], devices: int) -> Lifetimes:
     """Where and when the tensors of a graph live, found out once for graphs that differ in sizes only."""
     key = (shape, structure, layers, devices)
     known = _LIFETIMES.get(key)
@@ -113,11 +169,12 @@ def structure_of(plan: Plan) -> Structure:
     device takes over from the host.
     """
     numbers = (plan.tokens, plan.outputs, plan.sequences, plan.tokens // plan.sequences, plan.tokens // plan.streams)
-    return replace(plan, **NO_NUMBERS), tuple(number >= OFFLOAD_ROWS for number in numbers)
+    bare = replace(plan, tokens=0, sequences=0, outputs=0, streams=0, context_cells=0, window_cells=0)
+    return bare, tuple(number >= OFFLOAD_ROWS for number in numbers)
 
 
 @lru_cache(maxsize=64)
-def layers_of(shape: ModelShape, homes: Tuple[int, ...]) -> Tuple[Tuple[int, ...], Tuple[Tuple[int, ...], ...]]:
+def layers_of(shape: ModelShape, homes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """The kinds of the layers, and which layers to build: the fewest first, at last all of them."""
     kinds = kinds_of(shape, homes)
     choices = [shortened(kinds, repeats) for repeats in REPEATS]
@@ -125,7 +182,7 @@ def layers_of(shape: ModelShape, homes: Tuple[int, ...]) -> Tuple[Tuple[int, ...
 
 
 @lru_cache(maxsize=8)
-def graph_of(shape: ModelShape, plan: Plan, layers: Tuple[int, ...]) -> Graph:
+def graph_of(shape: ModelShape, plan: Plan, layers: tuple[int, ...]) -> Graph:
     """The graph of these layers. It is kept for the next question: the same model on the CPU and on a device."""
     builder = Builder(shape, plan)
     BUILDERS[shape.architecture](builder, layers)
