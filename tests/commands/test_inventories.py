@@ -31,7 +31,7 @@ def edited(path, old, new):
 
 STAR_ACCELERATOR = "- {name: metal, kind: unified, memory_gib: 96, reserved_gib: 12, bandwidth_gb_s: 800}"
 ROUTER_GROUP = "    router:\n      hosts:\n"
-VERSION = "            engine_version: 0.33.0\n            "
+BANANA = "http://banana.lan:11434\n            engine_version: 0.33.0\n            server: {"
 PROMPTS = "    prompts:\n      - id: tools_fast-1\n        text: >-"
 
 
@@ -59,7 +59,7 @@ BROKEN = {
     "unknown key of a host": (edited(HOSTS, "engine: ollama", "engine: ollama\n            gpu: 1"), "hosts.yml:14: hosts.star"),
     "unknown engine": (edited(HOSTS, "engine: ollama", "engine: olama"), "hosts.yml:13: hosts.star.llm_host.engine"),
     "a set that would be evicted": (
-        edited(HOSTS, f"http://banana.lan:11434\n{VERSION}server: {{", f"http://banana.lan:11434\n{VERSION}server: {{max_loaded_models: 2, "),
+        edited(HOSTS, f"{BANANA}keep_alive", f"{BANANA}max_loaded_models: 2, keep_alive"),
         "OLLAMA_MAX_LOADED_MODELS=3 in the engine's environment (llm_host.server.max_loaded_models: 3",
     ),
     "unknown model in an assignment": (edited(ASSIGNMENTS, "nemotron-3-nano:4b", "nemotron:4b"), "mean nemotron-3-nano"),

@@ -148,7 +148,7 @@ class Builder:
         each = self.shape_positions()
         return self.input("positions", (self.tokens * each, 1, 1, 1), I32)
 
-    def rope_factors(self) -> Tuple[Tensor, ...]:
+    def rope_factors(self) -> tuple[Tensor, ...]:
         """The weight that stretches rotations (Llama 3, Phi 3), where the file has one."""
         return (self.weight,) if self.has("rope_freqs.weight") or self.has("rope_factors_long.weight") else ()
 

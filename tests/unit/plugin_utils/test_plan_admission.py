@@ -115,8 +115,8 @@ def test_what_was_asked_for_is_what_keeps_them(gib, names, contexts, more):
 
 
 def test_an_order_in_which_all_stay_is_taken():
-    """Largest first, gemma2 lands beside gpt-oss; the other way round each finds its place."""
-    host = planned([16, 12], ("gpt-oss-20b-mxfp4", "gemma2-9b-q4_K_M", "gemma3-4b-q4_K_M"), server=FOREVER)
+    """With the largest first there is no place for the last; the other way round each finds its own."""
+    host = planned([16, 12], ("gpt-oss-20b-mxfp4", "gemma2-9b-q4_K_M", "gemma3-4b-q4_K_M"), 8192, server=FOREVER)
     assert host["admission"]["stays"]
     assert host["admission"]["load_order"] == ["m2", "m1", "m0"]
     assert {item["model"]: item["load_order"] for item in host["resident"]} == {"m0": 3, "m1": 2, "m2": 1}
