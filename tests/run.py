@@ -136,18 +136,19 @@ def count_junit(path: Path) -> Count:
     return count
 
 
-def pytest_stage(name: str, folder: str, marker: str, none_code: int = 0, limit_s: float = LIMIT_S) -> Count:
+def pytest_stage(name: str, folder: str, marker: str, *more: str, none_code: int = 0, limit_s: float = LIMIT_S) -> Count:
     """pytest over a folder; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
     report = WORK / f"{name}.xml"
     report.unlink(missing_ok=True)
-    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, f"--junitxml={report}"], limit_s=limit_s)
+    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, *more, f"--junitxml={report}"], limit_s=limit_s)
     count = count_junit(report) if report.is_file() else Count()
     unexplained = result.code not in (0, none_code) and not count.failed
     return count + Count(failed=int(unexplained))
 
 
 def unit() -> Count:
-    return pytest_stage("unit", "tests/unit", "not property")
+    # No test of these needs another one, or the machine for itself.
+    return pytest_stage("unit", "tests/unit", "not property", "-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
 
 def commands() -> Count:
@@ -282,7 +283,7 @@ def engines() -> Count:
         return Count(skipped=1)
     if result.code:
         return Count(failed=1)
-    return pytest_stage("engines", "tests/engines", "engines", 0, ENGINES_LIMIT_S)
+    return pytest_stage("engines", "tests/engines", "engines", limit_s=ENGINES_LIMIT_S)
 
 
 def drills() -> Count:

@@ -77,7 +77,7 @@ def test_engines_that_cannot_be_had_are_skipped_and_broken_builds_are_not(
     monkeypatch: pytest.MonkeyPatch, code: int, expected: run.Count
 ) -> None:
     monkeypatch.setattr(run, "run", lambda _command, **_limits: run.Result(code))
-    monkeypatch.setattr(run, "pytest_stage", lambda *_words: run.Count(7))
+    monkeypatch.setattr(run, "pytest_stage", lambda *_words, **_limits: run.Count(7))
     assert run.engines() == expected
 
 
