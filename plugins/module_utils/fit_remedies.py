@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from .memory_settings import Settings, SettingsError, for_model, resolved
-from .packing import Budget, HostFit, PredictedDemand, fit_host
+from .packing import Budget, HostFit, PredictedDemand, fit_host, fits_on_host
 from .tensor_types import is_quantised
 
 # Contexts that are worth a try, the smallest first.
@@ -40,9 +40,8 @@ def remedies(demands: Demands, budgets: Sequence[Budget], cpu_too: bool, fit: Ho
         return []
     search = _Search(demands, budgets, cpu_too)
     said, least = search.all_of_it()
-    packed = search.packed(least)
-    if not packed.fits:
-        return [Remedy(said, None, True, missing_mib(packed))]
+    if not search.fits(least):
+        return [Remedy(said, None, True, missing_mib(fit_host(least, budgets, cpu_too)))]
     alone = [*search.alone(), *search.shorter(demands, _suspects(fit))]
     return alone[:MOST_NAMED] or search.together()
 
@@ -68,8 +67,8 @@ class _Search:
         self.demands, self.budgets, self.cpu_too = demands, budgets, cpu_too
         self.changes = [(said, change) for said, change in _changes() if changed(demands, change) != demands]
 
-    def packed(self, demands: Demands) -> HostFit:
-        return fit_host(demands, self.budgets, self.cpu_too)
+    def fits(self, demands: Demands) -> bool:
+        return fits_on_host(demands, self.budgets, self.cpu_too)
 
     def all_of_it(self) -> tuple[dict[str, Any], Demands]:
         """Every change at once, with the shortest context."""
@@ -89,7 +88,7 @@ class _Search:
     def alone(self) -> Iterator[Remedy]:
         """Each change of all models by itself."""
         for said, change in self.changes:
-            if self.packed(changed(self.demands, change)).fits:
+            if self.fits(changed(self.demands, change)):
                 yield Remedy(said)
 
     def shorter(self, demands: Demands, suspects: Sequence[str]) -> Iterator[Remedy]:
@@ -109,7 +108,7 @@ class _Search:
         while low < high:
             middle = (low + high) // 2
             some = {name: demands[name] for name in names}
-            fits = self.packed({**demands, **changed(some, _shorter(CONTEXTS[middle]))}).fits
+            fits = self.fits({**demands, **changed(some, _shorter(CONTEXTS[middle]))})
             low, high = (middle + 1, high) if fits else (low, middle)
         return CONTEXTS[low - 1] if low else None
 
@@ -117,7 +116,7 @@ class _Search:
         """The first changes that mend it upon each other, else all of them with the longest context."""
         steps = self._upon_each_other()
         for said, found in steps:
-            if self.packed(found).fits:
+            if self.fits(found):
                 return [Remedy(said)]
         said, found = steps[-1] if steps else ({}, self.demands)
         return [Remedy({**said, **item.settings}) for item in self.shorter(found, ())]

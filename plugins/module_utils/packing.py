@@ -240,6 +240,15 @@ class Host:
         if split and len(self.splits) > 1:
             yield self.splits
 
+    def roomiest(self, room: _Room) -> Iterator[tuple[int, ...]]:
+        """Of each kind of accelerator the emptiest, on which the least is left out; a split last."""
+        seen = set()
+        for indices in self.choices(room, True):
+            kind = (len(indices), self.budgets[indices[0]].kind, self.budgets[indices[0]].library)
+            if kind not in seen:
+                seen.add(kind)
+                yield indices
+
     def search(self, order: Sequence[str], room: _Room, splits: int) -> list[Placed] | None:
         """Every model whole on one accelerator, but at most ``splits`` of them shared by all; None where there is no way."""
         if not order:
@@ -262,7 +271,7 @@ class Host:
     def spilled(self, name: str, room: _Room) -> Placed:
         """The placement of a model that leaves the least of it outside the accelerators."""
         best: Placed | None = None
-        for indices in self.choices(room, True):
+        for indices in self.roomiest(room):
             found = self.squeezed(name, indices, room)
             if best is None or found.spilled_mib < best.spilled_mib - ROUNDING_MIB:
                 best = found
@@ -297,20 +306,48 @@ def fit_host(demands: Mapping[str, Demand], budgets: Sequence[Budget], cpu_too: 
     """
     host = Host(demands, budgets, cpu_too)
     start = host.room()
-    alone = {name: demand.load(host.pools(host.wholes[:1], start)).total_mib for name, demand in demands.items()}
-    order = sorted(demands, key=lambda name: (-alone[name], name))
-    room_mib = sum(max(start.free_mib[index], 0.0) for index in host.wholes)
-    alike = len({budgets[index].kind for index in host.wholes}) == 1
-    hopeless = alike and sum(alone.values()) > room_mib + ROUNDING_MIB
-    for splits in () if hopeless else range(len(order) + 1 if len(host.splits) > 1 else 1):
-        found = host.search(order, start, splits)
-        if found is not None:
-            return _host_fit(host, found)
+    order = _largest_first(host, start)
+    found = _whole(host, order, start)
+    if found is not None:
+        return _host_fit(host, found)
     room, placed = start, []
     for name in order:
         placed.append(host.spilled(name, room))
         room = host.after(placed[-1].load, room)
     return _host_fit(host, placed)
+
+
+def fits_on_host(demands: Mapping[str, Demand], budgets: Sequence[Budget], cpu_too: bool = False) -> bool:
+    """Whether ``fit_host`` would find room for everything; where it would not, this is known much sooner."""
+    host = Host(demands, budgets, cpu_too)
+    start = host.room()
+    found = _whole(host, _largest_first(host, start), start)
+    return found is not None and _host_fit(host, found).fits
+
+
+def _largest_first(host: Host, start: _Room) -> list[str]:
+    sizes = _sizes_alone(host, start)
+    return sorted(sizes, key=lambda name: (-sizes[name], name))
+
+
+def _sizes_alone(host: Host, start: _Room) -> dict[str, float]:
+    """What each model takes of one accelerator."""
+    pools = host.pools(host.wholes[:1], start)
+    return {name: demand.load(pools).total_mib for name, demand in host.demands.items()}
+
+
+def _whole(host: Host, order: Sequence[str], start: _Room) -> list[Placed] | None:
+    """A placement without spills, with as few splits as possible; None where there is none."""
+    needed_mib = sum(_sizes_alone(host, start).values())
+    room_mib = sum(max(start.free_mib[index], 0.0) for index in host.wholes)
+    alike = len({host.budgets[index].kind for index in host.wholes}) == 1
+    if alike and needed_mib > room_mib + ROUNDING_MIB:
+        return None
+    for splits in range(len(order) + 1 if len(host.splits) > 1 else 1):
+        found = host.search(order, start, splits)
+        if found is not None:
+            return found
+    return None
 
 
 def _host_fit(host: Host, placed: Sequence[Placed]) -> HostFit:

@@ -369,12 +369,12 @@ def main() -> None:
     try:
         budgets = budgets_of(module.params["accelerators"], module.params["headroom_gib"], accelerators_here)
         question = question_of(module.params, budgets, os.environ)
+        cpu_too = module.params["engine"] == "llama_cpp"
+        fit = fit_host(question.demands, budgets, cpu_too)
+        mending = remedies(question.demands, budgets, cpu_too, fit)
+        settings = effective_settings(question.demands, budgets)
     except (GgufError, ValueError) as error:
         module.fail_json(msg=str(error))
-    cpu_too = module.params["engine"] == "llama_cpp"
-    fit = fit_host(question.demands, budgets, cpu_too)
-    mending = remedies(question.demands, budgets, cpu_too, fit)
-    settings = effective_settings(question.demands, budgets)
     table = fit_table(fit, budgets, settings, mending)
     result = {
         "fits": fit.fits,

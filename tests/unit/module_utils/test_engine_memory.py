@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.module_utils.engine_memory import LoadReport, load_reports, ollama_ps_mib
@@ -174,6 +174,7 @@ def test_a_log_without_buffers_has_no_report(text: str) -> None:
     assert load_reports(text.splitlines()) == []
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=6))
 def test_other_lines_change_nothing(noise: list[str]) -> None:
     lines = TWO_CARDS.splitlines()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plugins.module_utils.memory import ModelFiles
 from plugins.module_utils.memory_settings import Settings
 from plugins.module_utils.model_shape import describe
-from plugins.module_utils.packing import Budget, DeclaredDemand, PredictedDemand, fit_host, working_set_mib
+from plugins.module_utils.packing import Budget, DeclaredDemand, PredictedDemand, fit_host, fits_on_host, working_set_mib
 from tests.unit.measured import models
 
 GIB = 1024
@@ -166,3 +166,13 @@ def test_nothing_is_overfull_and_nothing_is_lost(sizes, memories):
         assert min(fit.free_mib.values()) >= -1e-3
     if sum(sizes) > sum(memories) + 1e-6:
         assert not fit.fits
+
+
+@pytest.mark.parametrize(("sizes", "budgets", "expected", "spilled_gib"), CASES)
+def test_whether_all_fits_is_known_without_what_spills(sizes, budgets, expected, spilled_gib):
+    assert fits_on_host(declared(*sizes), budgets) is fit_host(declared(*sizes), budgets).fits
+
+
+def test_the_hosts_own_memory_counts_as_well():
+    demands = {"m": predicted(cache_ram_mib=4000)}
+    assert [fits_on_host(demands, [gpu(0, 8), ram(gib)]) for gib in (2, 8)] == [False, True]
