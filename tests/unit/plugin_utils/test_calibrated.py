@@ -239,12 +239,12 @@ def test_a_document_is_read_again(tmp_path: Any) -> None:
     assert read(str(tmp_path), "a") == document
 
 
-def documents(of: dict[str, Any] = MODEL, said: dict[str, Any] = TOLD) -> list[dict[str, Any]]:
-    return [calibrated(plan(of), "a", {"m": said})]
+def documents(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return [calibrated(plan(MODEL), "a", {"m": said})]
 
 
 def test_a_person_reads_it_as_a_table() -> None:
-    lines = calibration_table(documents(said=reading(("weights", "CPU", 120.0), shown_mib=90.0))).splitlines()
+    lines = calibration_table(documents(reading(("weights", "CPU", 120.0), shown_mib=90.0))).splitlines()
     assert lines[1].split() == ["a", "m", "ram", "weights", "100.0", "120.0", "-20.0", "-16.7"]
     assert lines[2].split() == ["a", "m", "sum", "100.0", "120.0", "-20.0", "-16.7", "does", "not", "agree"]
     assert lines[3].startswith("note: a, m: /api/ps shows 90.0 MiB: ")
@@ -256,7 +256,7 @@ def test_a_person_reads_it_as_a_table() -> None:
     [(TOLD, []), (reading(("weights", "CPU", 120.0)), ["a: weights of m in ram took 120.0 MiB, predicted were 100.0"])],
 )
 def test_what_does_not_agree_is_said(said: dict[str, Any], expected: list[str]) -> None:
-    assert findings(documents(said=said)) == expected
+    assert findings(documents(said)) == expected
 
 
 OTHER_FIT = {**MODEL, "fit": {**MODEL["fit"], "total_mib": 999.0}}
@@ -273,5 +273,5 @@ OTHER_FIT = {**MODEL, "fit": {**MODEL["fit"], "total_mib": 999.0}}
     ],
 )
 def test_the_plan_shows_what_was_measured_of_it(now: dict[str, Any], shown: int) -> None:
-    assert len(beside(now, documents())) == shown
-    assert beside({**now, "hosts": {}}, documents()) == []
+    assert len(beside(now, documents(TOLD))) == shown
+    assert beside({**now, "hosts": {}}, documents(TOLD)) == []
