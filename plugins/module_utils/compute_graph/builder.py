@@ -39,6 +39,8 @@ OPTIONAL_SECTIONS = frozenset({"glm4", "glm4moe", "hunyuan_vl"})
 
 # llama_init_from_model of src/llama-context.cpp turns flash attention off for these, whatever was asked for.
 NEVER_FLASH = frozenset({"grok"})
+# llama_model_has_encoder of src/llama-model.cpp: a context of these may output every token (llama_context's constructor).
+WITH_ENCODER = frozenset({"t5", "t5encoder"})
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Builder:
         each = self.shape_positions()
         return self.input("positions", (self.tokens * each, 1, 1, 1), I32)
 
-    def rope_factors(self) -> Tuple[Tensor, ...]:
+    def rope_factors(self) -> tuple[Tensor, ...]:
         """The weight that stretches rotations (Llama 3, Phi 3), where the file has one."""
         return (self.weight,) if self.has("rope_freqs.weight") or self.has("rope_factors_long.weight") else ()
 
