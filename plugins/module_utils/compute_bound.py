@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .compute_graph.builder import NEVER_FLASH
+from .compute_graph.builder import NEVER_FLASH, WITH_ENCODER
 from .memory_kv import row_bytes, value_width_max
 from .memory_settings import Cells, Pool, Settings, cells_of
 from .memory_weights import HOST, placement_of
@@ -177,11 +177,14 @@ def _kept(case: _Case) -> int:
 
 
 def _logits(case: _Case) -> int:
-    """The logits of the tokens that are output, and a changed copy of them."""
-    shape, outputs = case.shape, case.settings.parallel
-    if case.settings.embedding or case.fact("attention.relative_buckets_count"):
-        outputs = case.tokens
-    return 2 * outputs * (shape.vocabulary_size + shape.embedding_length) * F32_BYTES
+    """The logits: of each token that is output, or of all where an architecture does not choose (src/models/cogvlm.cpp)."""
+    shape = case.shape
+    outputs = (
+        case.tokens
+        if case.settings.embedding or shape.architecture in WITH_ENCODER or not shape.known
+        else case.settings.parallel
+    )
+    return 2 * outputs * shape.embedding_length * F32_BYTES + outputs * shape.vocabulary_size * F32_BYTES
 
 
 def _attention(case: _Case, layer: LayerShape) -> int:

@@ -39,6 +39,8 @@ OPTIONAL_SECTIONS = frozenset({"glm4", "glm4moe", "hunyuan_vl"})
 
 # llama_init_from_model of src/llama-context.cpp turns flash attention off for these, whatever was asked for.
 NEVER_FLASH = frozenset({"grok"})
+# llama_model_has_encoder of src/llama-model.cpp: a context of these may output every token (llama_context's constructor).
+WITH_ENCODER = frozenset({"t5", "t5encoder"})
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ class Recipe:
 
     ``qk_norm``: none, head (each head before the rotation), after (each head after it), full (all heads together, before they
     are split), optional (as head where the file has its weights). ``rope``: all, none, sliding (only layers that slide),
-    sliding_or_none (those, or all where nothing slides), finetuned (unless the header says no), small (Baichuan's smaller
-    model). ``residual``: serial, parallel, same, same_last (one norm for both networks, results added in different order), neox
-    (two norms, parallel where the header says so), stablelm. ``attention_gate``: wide (a number per element), head (per head).
-    ``late_rows``: where all tokens pass the last layer too, the rows for output are chosen before or after the last norm.
+    sliding_or_dense (those, and layers without experts), sliding_or_none (those, or all where nothing slides), finetuned
+    (unless the header says no), small (Baichuan's smaller model). ``residual``: serial, parallel, same, same_last (one norm for
+    both networks, results added in different order), neox (two norms, parallel where the header says so), stablelm.
+    ``attention_gate``: wide (a number per element), head (per head). ``late_rows``: where all tokens pass the last layer too,
+    the rows for output are chosen before or after the last norm.
     """
 
     norm: str = RMS
@@ -235,6 +236,8 @@ def rotates(b: Builder, recipe: Recipe) -> bool:
     """Whether this layer rotates queries and keys."""
     if recipe.rope == "sliding":
         return b.layer.sliding
+    if recipe.rope == "sliding_or_dense":
+        return b.layer.sliding or not b.layer.experts
     if recipe.rope == "sliding_or_none":
         return b.layer.sliding or not b.shape.window_tokens
     if recipe.rope == "small":

@@ -6,7 +6,6 @@ reserves the decoder's graph; the encoder's needs no more.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Sequence
 
 from .attention import Cached, Heads, attend, attend_uncached, mixed, project
@@ -17,8 +16,6 @@ from .tensors import F16, F32, I32, Tensor, like, outside, over, rows_of, view
 
 def build_t5(b: Builder, layers: Sequence[int]) -> None:
     """The decoder."""
-    # llama_context's constructor: a model with an encoder may output every token.
-    b.plan = replace(b.plan, outputs=b.tokens)
     value = b.embed()
     encoded = b.input("encoded", (b.width, b.shape.context_length or b.tokens, 1, 1))
     for number in layers:
@@ -29,7 +26,6 @@ def build_t5(b: Builder, layers: Sequence[int]) -> None:
 
 def build_t5_encoder(b: Builder, layers: Sequence[int]) -> None:
     """An encoder alone."""
-    b.plan = replace(b.plan, outputs=b.tokens)
     value = b.embed()
     for number in layers:
         b.enter(b.shape.layers[number], number == layers[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-from . import encoder, encoder_decoder, gemma, hybrid, indexed, kimi, latent, rwkv, special
+from . import encoder, encoder_decoder, gemma, hybrid, indexed, kimi, latent, lightning, rwkv, special, switched
 from .builder import Builder
 from .decoder import Block, Recipe, build_decoder
 from .recipes import RECIPES
@@ -43,6 +43,8 @@ BUILDERS: dict[str, Build] = {
     "kimi-linear": _decoder(kimi.KIMI, kimi.kimi_block),
     "bailingmoe3": _decoder(kimi.LING, kimi.ling_block),
     "kimi-k3": kimi.build_k3,
+    "minimax-01": _decoder(lightning.MINIMAX, lightning.minimax_block),
+    "graniteswitch": switched.build_switched,
     "qwen3next": _decoder(hybrid.DELTA, hybrid.delta_block),
     "qwen35": _decoder(hybrid.DELTA, hybrid.delta_block),
     "qwen35moe": _decoder(hybrid.DELTA, hybrid.delta_block),

@@ -24,8 +24,8 @@ PARALLEL = Recipe(norm=LAYER, residual="parallel", logit_scaled=True)
 GATED_SANDWICH = replace(SANDWICH, rope="sliding", qk_norm="head", attention_gate="wide", norm_before_rows=True)
 
 LLAMA_LIKE: dict[str, Recipe] = {
-    **dict.fromkeys(("llama", "nanbeige", "llama-embed"), LLAMA),
-    **dict.fromkeys(("smollm3", "xverse", "internlm2", "ernie4_5", "exaone", "paddleocr", "plain"), Recipe()),
+    **dict.fromkeys(("llama", "nanbeige"), LLAMA),
+    **dict.fromkeys(("smollm3", "xverse", "internlm2", "ernie4_5", "exaone", "paddleocr"), Recipe()),
     "mistral3": LLAMA,
     "granite": Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain")),
     "qwen": Recipe(fused_qkv=True, qkv_bias=True, half_width=True),
@@ -115,7 +115,9 @@ MIXTURES: dict[str, Recipe] = {
     "step35": Recipe(qk_norm="head", attention_gate="head", late_rows="before", experts=SELECTED),
     "afmoe": replace(GATED_SANDWICH, embedding_scaled=True, experts=SELECTED),
     "mimo2": Recipe(sinks=True, value_scaled=True, experts=Experts(selection_bias=True)),
-    "cohere2moe": replace(PARALLEL, rope="sliding", late_rows="after", experts=Experts(normed=None, shared="plain", halved=True)),
+    "cohere2moe": replace(
+        PARALLEL, rope="sliding_or_dense", late_rows="after", experts=Experts(normed=None, shared="plain", halved=True)
+    ),
     "gpt-oss": Recipe(
         qkv_bias=True,
         attention_bias=True,
@@ -133,6 +135,7 @@ ENCODERS: dict[str, Recipe] = {
     ),
     "neo-bert": replace(UNCACHED, fused_qkv=True, activation="swiglu", logits=False),
     "eurobert": replace(UNCACHED, logits=False),
+    "llama-embed": replace(UNCACHED, logits=False, experts=Experts()),
     "dream": replace(UNCACHED, qkv_bias=True),
     "llada": UNCACHED,
     "llada-moe": replace(UNCACHED, qk_norm="head", experts=Experts(normed=False)),
