@@ -39,7 +39,7 @@ STATE_MARGIN_SHARE = 4
 # for 32 heads of 128 elements, and half as much again for keys, values and the mask.
 SCRATCH_BYTES = 32 * 2**20
 
-Structure = Tuple[Plan, Tuple[bool, ...]]
+Structure = Tuple[Plan, Tuple[int, ...]]
 # Structures that are remembered; a host's models with a few settings each.
 MOST_STRUCTURES = 256
 _LIFETIMES: dict[tuple[ModelShape, Structure, tuple[int, ...], int], Lifetimes] = {}
@@ -177,12 +177,14 @@ def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: 
 
 
 def structure_of(plan: Plan) -> Structure:
-    """What decides the structure of a graph: the plan without its numbers, but with which are large enough for a batch that a
-    device takes over from the host.
+    """What decides the structure of a graph: the plan without its numbers. Where layers are on the host, also numbers that make
+    a batch too small for a device to take it over.
     """
-    numbers = (plan.tokens, plan.outputs, plan.sequences, plan.tokens // plan.sequences, plan.tokens // plan.streams)
     bare = replace(plan, tokens=0, sequences=0, outputs=0, streams=0, context_cells=0, window_cells=0)
-    return bare, tuple(number >= OFFLOAD_ROWS for number in numbers)
+    if plan.devices not in (*plan.homes, plan.output_home):
+        return bare, ()
+    numbers = (plan.tokens, plan.outputs, plan.sequences, plan.streams)
+    return bare, tuple(min(number, OFFLOAD_ROWS) for number in numbers)
 
 
 @lru_cache(maxsize=64)

@@ -99,7 +99,8 @@ BOUNDS = [
 def test_what_is_not_exact_is_a_bound_and_says_why(pools, changes, words):
     found = buffers(shape_of(LLAMA), pools, **changes)
     assert found.exact == (not words)
-    assert [word in reason for word, reason in zip(words, found.reasons)] == [True] * len(words) == [True] * len(found.reasons)
+    assert len(words) == len(found.reasons)
+    assert all(word in reason for word, reason in zip(words, found.reasons, strict=True))
 
 
 @pytest.mark.parametrize("backend", ["rocm", "metal", "vulkan", "sycl"])

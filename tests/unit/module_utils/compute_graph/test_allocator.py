@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +78,7 @@ def test_slots_never_overlap_and_everything_comes_back(steps):
             alive.append(len(sizes) - 1)
             arena.replay([alive[-1]], sizes, offsets)
         places = sorted((offsets[slot], sizes[slot]) for slot in alive)
-        assert all(start + size <= following for (start, size), (following, _size) in zip(places, places[1:]))
+        assert all(start + size <= following for (start, size), (following, _size) in pairwise(places))
     arena.replay([~slot for slot in alive], sizes, offsets)
     assert arena.state() == ((0,), (ENDLESS,))
 

@@ -79,7 +79,7 @@ def test_a_pipeline_keeps_copies_of_everything_that_passes(pipeline, copies):
     assert [node.backend for node in passed] == [0, 1]
     assert (found.pipelined, all(node.output is pipeline for node in passed)) == (pipeline, True)
     assert len(found.leaves) == (inputs + len(passed)) * copies if pipeline else inputs
-    for node, sources in zip(found.nodes, found.sources):
+    for node, sources in zip(found.nodes, found.sources, strict=True):
         assert node.op == COPY or all(source.home in (None, node.backend) for source in sources)
 
 
