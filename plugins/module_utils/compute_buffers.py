@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Sequence, Tuple
 
 from .compute_bound import ComputeBuffers, compute_bound
-from .compute_graph.allocator import Arena
+from .compute_graph.allocator import Arena, ChunkedArena
 from .compute_graph.builder import WITH_ENCODER, Builder, Plan
 from .compute_graph.depth import REPEATS, Walk, kinds_of, shortened
 from .compute_graph.families import BUILDERS
@@ -25,9 +25,12 @@ from .model_shape import ModelShape
 
 __all__ = ["ComputeBuffers", "compute_buffers"]
 
-# Alignment of buffers in bytes: ggml/src/ggml-cuda/ggml-cuda.cu, and TENSOR_ALIGNMENT of ggml/src/ggml-cpu.
-DEVICE_ALIGNMENT = 128
+# Alignment of buffers in bytes: ggml/src/ggml-cuda/ggml-cuda.cu, ggml-metal/ggml-metal.cpp, TENSOR_ALIGNMENT of ggml-cpu; of
+# Vulkan the most that a device may ask for (minStorageBufferOffsetAlignment).
+ALIGNMENTS = {"cuda": 128, "rocm": 128, "metal": 32, "vulkan": 256}
 HOST_ALIGNMENT = 32
+# suballocation_block_size of ggml/src/ggml-vulkan/ggml-vulkan.cpp: at most so much is allocated at once.
+VULKAN_BLOCK_BYTES = 2**30
 # What is added where the replay was not found exact, as a share: with layers or the cache on the host it was up to an eighth
 # too low, and up to a fifth for models whose layers keep a state.
 MARGIN_SHARE = 7
@@ -36,7 +39,7 @@ STATE_MARGIN_SHARE = 4
 # for 32 heads of 128 elements, and half as much again for keys, values and the mask.
 SCRATCH_BYTES = 32 * 2**20
 
-Structure = Tuple[Plan, Tuple[bool, ...]]
+Structure = Tuple[Plan, Tuple[int, ...]]
 # Structures that are remembered; a host's models with a few settings each.
 MOST_STRUCTURES = 256
 _LIFETIMES: dict[tuple[ModelShape, Structure, tuple[int, ...], int], Lifetimes] = {}
@@ -48,9 +51,9 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
         return compute_bound(shape, settings, accelerators)
     devices = tuple(pool for pool in accelerators if pool.kind != "cpu")
     plan = plan_of(shape, settings, devices)
-    walk, graph = laid_out(shape, plan, len(devices))
+    walk, graph = laid_out(shape, plan, devices)
     if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
-        walk, graph = laid_out(shape, replace(plan, flash=False), len(devices))
+        walk, graph = laid_out(shape, replace(plan, flash=False), devices)
     reasons = _reasons(settings, plan, devices)
     share = 0 if not reasons else STATE_MARGIN_SHARE if shape.state else MARGIN_SHARE
     sizes = [_bounded(arena.bytes, pool, share) for arena, pool in zip(walk.arenas, devices)]
@@ -131,23 +134,32 @@ def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> P
     )
 
 
-def laid_out(shape: ModelShape, plan: Plan, devices: int) -> tuple[Walk, Graph]:
+def laid_out(shape: ModelShape, plan: Plan, devices: Sequence[Pool]) -> tuple[Walk, Graph]:
     """The whole model laid out, from as few layers as are enough.
 
     Where parts of every layer are computed elsewhere, layers that look alike are not: all of them are built.
     """
     kinds, choices = layers_of(shape, plan.homes)
-    if not plan.kv_offload or (devices > 1 and not plan.full_offload):
+    if not plan.kv_offload or (len(devices) > 1 and not plan.full_offload):
         choices = choices[-1:]
     for kept in choices:
         graph = graph_of(shape, plan, kept)
-        lives = lifetimes_of(graph, shape, structure_of(plan), kept, devices)
-        weights = WeightBytes(shape)
-        arenas = [Arena(DEVICE_ALIGNMENT, True, weight_bytes=weights) for _device in range(devices)] + [Arena(HOST_ALIGNMENT)]
+        lives = lifetimes_of(graph, shape, structure_of(plan), kept, len(devices))
+        arenas = [*_device_arenas(shape, devices), Arena(HOST_ALIGNMENT)]
         walk = Walk(kinds, kept, lives)
         if walk.run(slot_sizes(lives, graph, arenas), arenas):
             break
     return walk, graph
+
+
+def _device_arenas(shape: ModelShape, devices: Sequence[Pool]) -> list[Arena]:
+    weights = WeightBytes(shape) if devices else None
+    return [
+        ChunkedArena(ALIGNMENTS["vulkan"], VULKAN_BLOCK_BYTES, True, weights)
+        if pool.backend == "vulkan"
+        else Arena(ALIGNMENTS.get(pool.backend, HOST_ALIGNMENT), True, weight_bytes=weights)
+        for pool in devices
+    ]
 
 
 def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: tuple[int, ...], devices: int) -> Lifetimes:
@@ -165,12 +177,14 @@ def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: 
 
 
 def structure_of(plan: Plan) -> Structure:
-    """What decides the structure of a graph: the plan without its numbers, but with which are large enough for a batch that a
-    device takes over from the host.
+    """What decides the structure of a graph: the plan without its numbers. Where layers are on the host, also numbers that make
+    a batch too small for a device to take it over.
     """
-    numbers = (plan.tokens, plan.outputs, plan.sequences, plan.tokens // plan.sequences, plan.tokens // plan.streams)
     bare = replace(plan, tokens=0, sequences=0, outputs=0, streams=0, context_cells=0, window_cells=0)
-    return bare, tuple(number >= OFFLOAD_ROWS for number in numbers)
+    if plan.devices not in (*plan.homes, plan.output_home):
+        return bare, ()
+    numbers = (plan.tokens, plan.outputs, plan.sequences, plan.streams)
+    return bare, tuple(min(number, OFFLOAD_ROWS) for number in numbers)
 
 
 @lru_cache(maxsize=64)

@@ -135,8 +135,8 @@ class ChunkedArena(Arena):
     An address is the number of the chunk times ENDLESS plus the offset.
     """
 
-    def __init__(self, alignment: int, limit: int, device: bool = False) -> None:
-        super().__init__(alignment, device, limit)
+    def __init__(self, alignment: int, limit: int, device: bool = False, weight_bytes: WeightBytes | None = None) -> None:
+        super().__init__(alignment, device, limit, weight_bytes)
         self.chunks: list[Arena] = []
 
     @property

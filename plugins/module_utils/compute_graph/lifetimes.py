@@ -150,7 +150,9 @@ class _Recorder:
         splits = self._splits(schedule)
         # Where the end of some layer is not found, no part is what it should be.
         complete = len(self.ends) == count - 1
-        repeatable = [complete and not (schedule.pipelined and starts) for starts in splits]
+        repeatable = [complete] * count
+        for part in self._parts_with_copies(schedule) if schedule.pipelined else ():
+            repeatable[part] = False
         handed_on: list[list[int]] = [[] for _part in range(count)]
         for slot, (part, end) in enumerate(zip(self.allocated, self.freed)):
             if end == part and part:
@@ -164,6 +166,16 @@ class _Recorder:
         nodes = [tensor.number for tensor in self.tensors]
         sources = [tensor.copy_of for tensor in self.tensors]
         return Lifetimes(nodes, sources, self.buffers, self.events, splits, repeatable, handed_on, self.compared)
+
+    def _parts_with_copies(self, schedule: Schedule) -> set[int]:
+        """The parts that use copies of other things than inputs."""
+        found, part = set(), 0
+        for index, sources in enumerate(schedule.sources):
+            while part < len(self.ends) and index > self.ends[part]:
+                part += 1
+            if any(source.op == COPY and not source.src[0].graph_input for source in sources):
+                found.add(part)
+        return found
 
     def _splits(self, schedule: Schedule) -> list[int]:
         counts = [0] * len(self.events)
