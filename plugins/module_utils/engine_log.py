@@ -16,7 +16,8 @@ from typing import Iterable, Iterator
 # What `engine_memory` understands holds one of these.
 TELLING = re.compile(
     r"MiB|GiB|KiB| B\"|loaded meta data|starting (?:llama-server|runner)|llama_context: |sched_reserve: |fitting params"
-    r"|common_fit_|CLIP using|graph splits|offloaded |[Ff]lash.?[Aa]tt|prompt cache is|Operation:commit"
+    r"|load_model: loading model '|common_fit_|CLIP using|graph splits|offloaded |[Ff]lash.?[Aa]tt|prompt cache is"
+    r"|Operation:commit"
 )
 # supervisord keeps three (supervisor_config); others may keep more.
 ROTATED = 9

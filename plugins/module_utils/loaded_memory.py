@@ -31,6 +31,16 @@ def last_report(lines: Iterable[str], blob: str | None = None) -> LoadReport | N
     return found[-1] if found else None
 
 
+def since_start(lines: Iterable[str]) -> list[str]:
+    """The lines of a llama-server since it was started last: what one before it took is no news of this one."""
+    found: list[str] = []
+    for line in lines:
+        if "load_model: loading model '" in line:
+            found.clear()
+        found.append(line)
+    return found
+
+
 def blob_of(endpoint: Endpoint, model: str) -> str | None:
     """The file of a model's weights in Ollama's store (``sha256-…``), by its own word; asking loads nothing."""
     payload = json.dumps({"model": model}).encode()
@@ -103,7 +113,8 @@ def _mib(size_bytes: int | None) -> float | None:
 
 def _read(log: str | None, unit: str | None, pid: int | None, blob: str | None) -> tuple[dict[str, Any] | None, list[str]]:
     try:
-        report = last_report(log_lines(log, unit, pid), blob)
+        lines = log_lines(log, unit, pid)
+        report = last_report(since_start(lines) if blob is None else lines, blob)
     except OSError as error:
         return None, [f"the log cannot be read: {error}"]
     return (asdict(report), []) if report else (None, [SILENT if blob is None else "the log does not hold this load any more"])

@@ -50,6 +50,17 @@ def test_what_is_not_known_is_said(log: str | None, pid: int | None, note: str) 
     assert (memory["report"], memory["notes"]) == (None, [note])
 
 
+def test_a_server_that_was_started_again_and_is_silent_is_not_known(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    started = "0.00.003.990 I srv    load_model: loading model '/models/a.gguf'\n"
+    log.write_text(started + SMOLLM2.read_text(encoding="utf-8"), encoding="utf-8")
+    assert of_llama_cpp(str(log), None, os.getpid(), no_gpu)["report"]
+    with log.open("a", encoding="utf-8") as more:
+        more.write(started)
+    memory = of_llama_cpp(str(log), None, os.getpid(), no_gpu)
+    assert (memory["report"], memory["notes"]) == (None, [SILENT])
+
+
 @pytest.mark.parametrize(("blob", "weights"), [(None, 60.32), (BLOB, 52.6), ("sha256-unknown", None)])
 def test_the_newest_load_of_a_file_counts(blob: str | None, weights: float | None) -> None:
     report = last_report(log_lines(str(OLLAMA), None, None), blob)
