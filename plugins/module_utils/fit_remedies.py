@@ -56,8 +56,8 @@ def _suspects(fit: HostFit) -> list[str]:
 
 
 def missing_mib(fit: HostFit) -> float:
-    """How much finds no room."""
-    return sum(item.spilled_mib for item in fit.placed) + fit.ram_missing_mib
+    """How much finds no room; what spills into the host's memory and lacks there is one thing."""
+    return max(fit.spilled_mib, fit.ram_missing_mib)
 
 
 class _Search:

@@ -194,7 +194,8 @@ def _spill_sentences(fit: HostFit) -> list[str]:
             layers = f" ({item.spilled_layers} of {_layer_count(item)} layers)" if item.spilled_layers else ""
             where = " and would run on the CPU, which is slow" if item.spilled_layers else ""
             told.append(f"{names[item.model]}: {_gib(item.spilled_mib)} GiB{layers} find no room{where}.")
-    if fit.ram_missing_mib:
+    # On a host without accelerators both are the same.
+    if fit.ram_missing_mib and round(fit.ram_missing_mib - fit.spilled_mib, 1):
         told.append(f"The host's own memory lacks {_gib(fit.ram_missing_mib)} GiB.")
     return told
 

@@ -158,6 +158,10 @@ class HostFit:
         return any(item.spilled_mib > 0 for item in self.placed)
 
     @property
+    def spilled_mib(self) -> float:
+        return sum(item.spilled_mib for item in self.placed)
+
+    @property
     def ram_missing_mib(self) -> float:
         """How much more memory the host would need, 0 where it has enough or nobody knows."""
         return 0.0 if self.ram_budget_mib is None else max(self.ram_needed_mib - self.ram_budget_mib, 0.0)

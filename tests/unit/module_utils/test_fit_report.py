@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from plugins.module_utils.fit_remedies import Remedy
+from plugins.module_utils.fit_remedies import Remedy, missing_mib
 from plugins.module_utils.fit_report import (
     accelerators_data,
     fit_table,
@@ -155,3 +155,12 @@ def test_the_headline_names_what_does_not_fit(budgets, expected):
 def test_what_macos_keeps_from_its_gpu_is_said():
     fit, budgets = asked(mac(5))
     assert "macOS lets its GPU use 3.33 of 5.00 GiB; sysctl iogpu.wired_limit_mb raises it" in fit_table(fit, budgets)
+
+
+def test_what_lacks_on_a_host_without_accelerators_is_said_once():
+    budgets = [ram(2)]
+    fit = fit_host({"llama": predicted()}, budgets)
+    table = fit_table(fit, budgets)
+    assert "llama: 0.46 GiB find no room." in table
+    assert "The host's own memory lacks" not in table
+    assert missing_mib(fit) == pytest.approx(fit.spilled_mib)

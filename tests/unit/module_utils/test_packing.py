@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugins.module_utils import packing
 from plugins.module_utils.memory import ModelFiles
 from plugins.module_utils.memory_settings import Settings
 from plugins.module_utils.model_shape import describe
@@ -144,7 +145,8 @@ def test_a_split_follows_what_is_free():
     assert where(fit)["m"] == "gpu0+gpu1"
 
 
-def test_many_accelerators_and_models_end():
+def test_many_accelerators_and_models_end(monkeypatch):
+    monkeypatch.setattr(packing, "MAX_STEPS", 500)
     budgets = [gpu(index, 8 + index / 8) for index in range(8)]
     assert not fit_host(declared(*[5 + index / 16 for index in range(14)]), budgets).fits
     assert len(fit_host(declared(*[4.5 + index / 16 for index in range(12)]), budgets).placed) == 12
