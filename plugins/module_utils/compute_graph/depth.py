@@ -16,6 +16,7 @@ from .lifetimes import Lifetimes
 
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
+    "smollm3": lambda shape, index: (index + 1) % 4 == 0,
     "llama4": lambda shape, index: (index + 1) % 4 == 0,
     "smallthinker": lambda shape, index: index % 4 == 0,
     "gemma3n": lambda shape, index: index < 10,
