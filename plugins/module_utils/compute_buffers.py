@@ -53,7 +53,7 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     plan = plan_of(shape, settings, devices)
     walk, graph = laid_out(shape, plan, devices)
     if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
-        walk, graph = laid_out(shape, replace(plan, flash=False), devices)
+        walk, graph = laid_out(shape, replace(plan, flash=False, values_by_row=True), devices)
     reasons = _reasons(settings, plan, devices)
     share = 0 if not reasons else STATE_MARGIN_SHARE if shape.state else MARGIN_SHARE
     sizes = [_bounded(arena.bytes, pool, share) for arena, pool in zip(walk.arenas, devices)]

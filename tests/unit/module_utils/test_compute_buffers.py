@@ -141,6 +141,23 @@ def test_attention_without_a_kernel_is_told(flash, notes):
     assert found.graph_splits == (66 if notes else 2)
 
 
+# DeepSeek-V2 Lite as it was first converted. Bytes that llama.cpp b10488 allocated on a simulated CUDA device and on the host.
+DEEPSEEK = {
+    "general.architecture": "deepseek2", "deepseek2.block_count": 27, "deepseek2.context_length": 163840,
+    "deepseek2.embedding_length": 2048, "deepseek2.vocab_size": 102400, "deepseek2.attention.head_count": 16,
+    "deepseek2.attention.head_count_kv": 16, "deepseek2.feed_forward_length": 10944, "deepseek2.rope.dimension_count": 64,
+    "deepseek2.attention.key_length": 192, "deepseek2.attention.value_length": 128, "deepseek2.attention.kv_lora_rank": 512,
+    "deepseek2.expert_count": 64, "deepseek2.expert_used_count": 6, "deepseek2.expert_feed_forward_length": 1408,
+    "deepseek2.expert_shared_count": 2, "deepseek2.leading_dense_block_count": 1, "deepseek2.expert_weights_scale": 1.0,
+}  # fmt: skip
+
+
+def test_a_cache_made_for_flash_attention_stays_as_it_is_without():
+    asked = {"parallel": 3, "batch_tokens": 600, "ubatch_tokens": 600, "flash_attention": "auto"}
+    found = buffers(describe(DEEPSEEK), (GPU,), **asked)
+    assert [found.accelerator_bytes[0] / MIB, found.host_bytes / MIB] == pytest.approx([249.88, 18.76], abs=0.011)
+
+
 def test_a_note_leaves_a_prediction_exact():
     files = ModelFiles(describe(ODD_HEADS, models()[LLAMA]["tensors_summary"]), 10**9)
     found = predict(files, Settings(4096, flash_attention="on"), (GPU,))
