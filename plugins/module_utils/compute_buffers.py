@@ -35,6 +35,9 @@ VULKAN_BLOCK_BYTES = 2**30
 # with llama.cpp's own allocator, but some were up to two fifths too low.
 HOST_MARGIN = 1 / 2
 BACKEND_MARGIN = 1 / 4
+# Embeddings of each layer that pass from the host to several devices: up to so many times more than the replay finds.
+LAYER_EMBEDDING_COPIES = 3
+F32_BYTES = 4
 # ggml/src/ggml-metal keeps scratch memory behind the results of its attention (ggml_metal_op_flash_attn_ext_extra_*): 17 MiB
 # for 32 heads of 128 elements, and half as much again for keys, values and the mask.
 SCRATCH_BYTES = 32 * 2**20
@@ -56,7 +59,8 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
         walk, graph = laid_out(shape, replace(plan, flash=False, values_by_row=True), devices)
     reasons = _reasons(settings, plan, devices)
     margin = 0.0 if not reasons else BACKEND_MARGIN if plan.kv_offload and not _on_host(plan) else HOST_MARGIN
-    sizes = [_bounded(arena.bytes, pool, margin) for arena, pool in zip(walk.arenas, devices)]
+    passed = LAYER_EMBEDDING_COPIES * _layer_embeddings_bytes(shape, plan) if len(devices) > 1 and _on_host(plan) else 0
+    sizes = [_bounded(arena.bytes, pool, margin) + passed for arena, pool in zip(walk.arenas, devices)]
     found = iter(sizes)
     return ComputeBuffers(
         accelerator_bytes=tuple(0 if pool.kind == "cpu" else next(found) for pool in accelerators),
@@ -79,6 +83,11 @@ def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> tuple[s
     if devices and not settings.kv_offload:
         reasons.append("the cache stays on the host: what passes between it and the device is counted with a margin")
     return tuple(reasons)
+
+
+def _layer_embeddings_bytes(shape: ModelShape, plan: Plan) -> int:
+    """Embeddings of each layer for the whole batch (Gemma 3n and 4)."""
+    return shape.per_layer_embedding_length * shape.block_count * plan.tokens * F32_BYTES
 
 
 def _on_host(plan: Plan) -> bool:

@@ -1,8 +1,9 @@
 """How many layers a graph has to have so that it takes what the whole model takes.
 
 A layer's place in memory depends on its kind and on what the layers before it left free. So a few layers of each kind are
-built, and what each did to the buffers is recorded; if the whole sequence of layers can be walked with nothing but recorded
-steps, the buffers of the short graph are those of the whole. Otherwise more layers are built, at last all of them.
+built, and all layers are laid out: one that is not built as one of its kind that is, which follows the same kind and finds the
+same things in memory. Where there is none such, more layers are built, at last all of them. What a layer of some kind does to
+some state of the buffers is done once.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def kinds_of(shape: ModelShape, homes: Sequence[int]) -> tuple[int, ...]:
     """A number for the kind of each layer that the graph runs. ``homes``: the backend of each layer.
 
     The last layer of all is a kind of its own, and so is the last one that slides, attends to everything, or recurs: what
-    only those need is free after it. A layer that recurs reads its state before what is in front of it
-    is computed.
+    only those need is free after it. A layer that recurs reads its state before what is in front of it is computed. A layer's
+    last operations may go to the backend of the next one.
     """
     count = shape.block_count
     numbered = NUMBERED.get(shape.architecture)

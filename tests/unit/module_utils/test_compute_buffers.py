@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from plugins.module_utils.compute_buffers import compute_buffers
+from plugins.module_utils.compute_buffers import compute_buffers, laid_out, plan_of
 from plugins.module_utils.memory import EXACT, UPPER, ModelFiles, predict
 from plugins.module_utils.memory_settings import Pool, Settings, for_model, resolved
 from plugins.module_utils.model_shape import describe
@@ -101,6 +101,16 @@ def test_what_is_not_exact_is_a_bound_and_says_why(pools, changes, words):
     assert found.exact == (not words)
     assert len(words) == len(found.reasons)
     assert all(word in reason for word, reason in zip(words, found.reasons, strict=True))
+
+
+@pytest.mark.parametrize(("pools", "changes", "more"), [((GPU,), {}, 1.0), (TWO, {}, 1.0), ((GPU,), {"gpu_layers": 10}, 1.5)])
+def test_a_bound_has_a_margin_over_the_replay(pools, changes, more):
+    shape = shape_of(LLAMA)
+    chosen = resolved(Settings(4096, **changes), pools)
+    walk, _graph = laid_out(shape, plan_of(shape, chosen, pools), pools)
+    found = compute_buffers(shape, chosen, pools)
+    assert found.accelerator_bytes == tuple(int(arena.bytes * more) for arena in walk.arenas[:-1])
+    assert found.host_bytes == walk.arenas[-1].bytes
 
 
 @pytest.mark.parametrize("backend", ["rocm", "metal", "vulkan", "sycl"])
