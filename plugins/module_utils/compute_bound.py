@@ -53,13 +53,16 @@ DEVICE_KV_TYPES = frozenset({"f16", "q8_0", "q4_0"})
 class ComputeBuffers:
     """Bytes by accelerator, in their order, and on the host; ``exact`` False: an upper bound.
 
-    ``graph_splits``: parts in which the backends compute the graph by turns, None where it was not laid out.
+    ``reasons`` say why it is a bound. ``graph_splits``: parts in which the backends compute the graph by turns, None where it
+    was not laid out; ``notes``: what is odd about that.
     """
 
     accelerator_bytes: tuple[int, ...]
     host_bytes: int
     exact: bool
     graph_splits: int | None = None
+    reasons: tuple[str, ...] = ("compute buffers are a bound: the graph of this architecture is not known",)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from .compute_buffers import compute_buffers
+from .compute_buffers import ComputeBuffers, compute_buffers
 from .memory_before_llama_server import old_layer_caches
 from .memory_kv import checkpoint_bytes, layer_caches
 from .memory_settings import Pool, Settings, cells_of, for_model, resolved, runs_models_itself
@@ -82,7 +82,8 @@ PARTS = tuple(name for name in PoolParts.__dataclass_fields__ if name.endswith("
 
 @dataclass(frozen=True)
 class Prediction:
-    """The parts in each pool. bound: ``exact``, or ``upper`` for the ``reasons`` given: it takes so much or less.
+    """The parts in each pool. bound: ``exact``, or ``upper`` for the ``reasons`` given: it takes so much or less. A reason beside
+    an exact bound is worth knowing: what the accelerators cannot compute.
 
     ``accelerators`` in the order they were given, without those of kind cpu: these are the ``host``.
     """
@@ -132,7 +133,8 @@ def predict(model: ModelFiles, settings: Settings, accelerators: tuple[Pool, ...
     _add_weights(rows, shape, chosen, devices)
     _add_adapters(rows, model, used)
     _add_caches(rows, shape, chosen, devices)
-    reasons += _add_compute(rows, shape, chosen, devices)
+    buffers = compute_buffers(shape, chosen, devices)
+    reasons += _add_compute(rows, buffers, chosen)
     reasons += _add_projector(rows, model, chosen, devices)
     spread = len({*placement.layers, placement.output}) > 1
     if spread and shape.tensors and shape.tensors.layer_bytes is None:
@@ -142,7 +144,7 @@ def predict(model: ModelFiles, settings: Settings, accelerators: tuple[Pool, ...
         accelerators=tuple(rows[:-1]),
         host=rows[-1],
         bound=UPPER if reasons else EXACT,
-        reasons=tuple(reasons),
+        reasons=(*reasons, *buffers.notes),
         engine=chosen.engine,
         engine_version=chosen.engine_version or "",
         offloaded_layers=offloaded,
@@ -243,13 +245,12 @@ def _add_caches(rows: list[PoolParts], shape: ModelShape, settings: Settings, de
         rows[index] = replace(row, kv_cache_mib=kv_bytes[index] / MIB, state_mib=state_bytes[index] / MIB)
 
 
-def _add_compute(rows: list[PoolParts], shape: ModelShape, settings: Settings, devices: tuple[Pool, ...]) -> list[str]:
-    buffers = compute_buffers(shape, settings, devices)
+def _add_compute(rows: list[PoolParts], buffers: ComputeBuffers, settings: Settings) -> tuple[str, ...]:
     for index, size in enumerate((*buffers.accelerator_bytes, buffers.host_bytes)):
         rows[index] = replace(rows[index], compute_mib=size / MIB)
     if runs_models_itself(settings):
-        return ["compute buffers are those of llama-server, which Ollama runs since v0.30"]
-    return [] if buffers.exact else ["compute buffers are a bound: logits of a whole micro-batch"]
+        return ("compute buffers are those of llama-server, which Ollama runs since v0.30",)
+    return () if buffers.exact else buffers.reasons
 
 
 def _add_projector(rows: list[PoolParts], model: ModelFiles, settings: Settings, devices: tuple[Pool, ...]) -> list[str]:

@@ -38,7 +38,8 @@ class TensorSummary:
     """Bytes by place; ``nextn_bytes`` are not loaded. What only a list of tensors tells is None where only totals are known:
 
     ``layer_bytes`` and ``expert_layers`` by block; ``names`` of all tensors of the text model, without the block's number
-    (``blk.attn_q.bias``); ``matrix_bytes``: for each number of elements that matrices of blocks have, the most bytes of one.
+    (``blk.attn_q.bias``); ``matrix_bytes``: for each row length and number of elements that matrices of blocks have, the
+    most bytes of one.
     """
 
     token_embedding_bytes: int
@@ -56,7 +57,7 @@ class TensorSummary:
     tensor_count: int
     unknown_types: tuple[str, ...] = ()
     names: frozenset[str] | None = None
-    matrix_bytes: tuple[tuple[int, int], ...] | None = None
+    matrix_bytes: tuple[tuple[int, int, int], ...] | None = None
 
     @property
     def tied_output(self) -> bool:
@@ -81,7 +82,7 @@ class _Sums:
         self.types: dict[str, str] = {}
         self.unknown: dict[str, None] = {}
         self.names: set[str] = set()
-        self.matrices: dict[int, int] = {}
+        self.matrices: dict[tuple[int, int], int] = {}
         self.count = 0
 
     def add(self, name: str, shape: Sequence[int], type_id: int) -> None:
@@ -99,8 +100,8 @@ class _Sums:
             self.names.add(BLOCK_NUMBER.sub(r"\1", name))
         if place == "layer" and block is not None:
             if len(shape) > 1:
-                elements = prod(shape)
-                self.matrices[elements] = max(size, self.matrices.get(elements, 0))
+                form = (int(shape[0]), prod(shape))
+                self.matrices[form] = max(size, self.matrices.get(form, 0))
             index = int(block.group(1))
             self.layers[index] = self.layers.get(index, 0) + size
             if self.always_loaded.search(name):
@@ -159,7 +160,7 @@ def summarise(
         tensor_count=sums.count,
         unknown_types=tuple(sums.unknown),
         names=frozenset(sums.names),
-        matrix_bytes=tuple(sorted(sums.matrices.items())),
+        matrix_bytes=tuple((*form, size) for form, size in sorted(sums.matrices.items())),
     )
 
 

@@ -6,7 +6,7 @@ Source: ggml/src/ggml-alloc.c of llama.cpp b10488 (ggml_dyn_tallocr_*, ggml_gall
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Sequence
 
 from .tensors import Tensor, copied_bytes
 
@@ -25,7 +25,7 @@ class Arena:
     """
 
     def __init__(
-        self, alignment: int, device: bool = False, limit: int = ENDLESS, weight_bytes: Optional[WeightBytes] = None
+        self, alignment: int, device: bool = False, limit: int = ENDLESS, weight_bytes: WeightBytes | None = None
     ) -> None:
         self.alignment = alignment
         self.device = device
@@ -39,11 +39,11 @@ class Arena:
     def bytes(self) -> int:
         return self.peak
 
-    def state(self) -> Tuple[Any, ...]:
+    def state(self) -> tuple[Any, ...]:
         """What decides where the next tensors go."""
         return tuple(self.starts), tuple(self.sizes)
 
-    def restore(self, state: Tuple[Any, ...]) -> None:
+    def restore(self, state: tuple[Any, ...]) -> None:
         """Go on from a state; the peak stays."""
         self.starts, self.sizes = list(state[0]), list(state[1])
 
@@ -51,9 +51,9 @@ class Arena:
         """Bytes of the copy of a node's source."""
         source = node.src[index]
         size = self.weight_bytes(node) if source.weight and self.weight_bytes else copied_bytes(source)
-        return (size + self.alignment - 1) // self.alignment * self.alignment
+        return (size + self.alignment - 1) // self.alignment * self.alignment or self.alignment
 
-    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
+    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: list[int]) -> None:
         """Allocate slots, and free those that are given as complements; ``sizes`` and ``offsets`` are by slot.
 
         ``take`` and ``free`` written out: this is where a prediction's time goes.
@@ -77,11 +77,10 @@ class Arena:
                     starts.insert(index, start)
                     blocks.insert(index, end - start)
                 continue
-            size, found, least, index = sizes[slot], -1, ENDLESS, 0
-            for have in blocks:
+            size, found, least = sizes[slot], -1, ENDLESS
+            for index, have in enumerate(blocks):
                 if size <= have <= least:
                     found, least = index, have
-                index += 1
             offsets[slot] = offset = starts[found]
             if least == size:
                 del starts[found], blocks[found]
@@ -95,11 +94,9 @@ class Arena:
     def best_fit(self, size: int) -> int:
         """Index of the smallest block that is large enough, the last of equals; never the last block. -1: none."""
         found, found_size = -1, ENDLESS
-        index = 0
-        for have in self.sizes[:-1]:
+        for index, have in enumerate(self.sizes[:-1]):
             if size <= have <= found_size:
                 found, found_size = index, have
-            index += 1
         return found
 
     def take(self, index: int, size: int) -> int:
@@ -138,24 +135,24 @@ class ChunkedArena(Arena):
     An address is the number of the chunk times ENDLESS plus the offset.
     """
 
-    def __init__(self, alignment: int, limit: int, device: bool = False) -> None:
-        super().__init__(alignment, device, limit)
-        self.chunks: List[Arena] = []
+    def __init__(self, alignment: int, limit: int, device: bool = False, weight_bytes: WeightBytes | None = None) -> None:
+        super().__init__(alignment, device, limit, weight_bytes)
+        self.chunks: list[Arena] = []
 
     @property
     def bytes(self) -> int:
         return sum(chunk.peak for chunk in self.chunks)
 
-    def state(self) -> Tuple[Any, ...]:
+    def state(self) -> tuple[Any, ...]:
         return tuple(chunk.state() for chunk in self.chunks)
 
-    def restore(self, state: Tuple[Any, ...]) -> None:
+    def restore(self, state: tuple[Any, ...]) -> None:
         for chunk, kept in zip(self.chunks, state):
             chunk.restore(kept)
         for chunk in self.chunks[len(state) :]:
             chunk.restore(((0,), (chunk.limit,)))
 
-    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: List[int]) -> None:
+    def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: list[int]) -> None:
         for slot in events:
             if slot >= 0:
                 offsets[slot] = self.allocate(sizes[slot])
@@ -170,7 +167,7 @@ class ChunkedArena(Arena):
     def free(self, offset: int, size: int) -> None:
         self.chunks[offset // ENDLESS].free(offset % ENDLESS, size)
 
-    def _in_a_gap(self, size: int) -> Optional[Tuple[int, int]]:
+    def _in_a_gap(self, size: int) -> tuple[int, int] | None:
         """A block that is not the last of its chunk; the last chunk that has one counts."""
         place = None
         for number, chunk in enumerate(self.chunks):
@@ -179,9 +176,9 @@ class ChunkedArena(Arena):
                 place = (number, index)
         return place
 
-    def _at_an_end(self, size: int) -> Tuple[int, int]:
+    def _at_an_end(self, size: int) -> tuple[int, int]:
         """The last block of the chunk that needs to grow least, or of a new chunk."""
-        best: Optional[int] = None
+        best: int | None = None
         chosen = -1
         for number, chunk in enumerate(self.chunks):
             if not chunk.sizes or chunk.sizes[-1] < size:

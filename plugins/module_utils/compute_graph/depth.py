@@ -1,13 +1,14 @@
 """How many layers a graph has to have so that it takes what the whole model takes.
 
 A layer's place in memory depends on its kind and on what the layers before it left free. So a few layers of each kind are
-built, and what each did to the buffers is recorded; if the whole sequence of layers can be walked with nothing but recorded
-steps, the buffers of the short graph are those of the whole. Otherwise more layers are built, at last all of them.
+built, and all layers are laid out: one that is not built as one of its kind that is, which follows the same kind and finds the
+same things in memory. Where there is none such, more layers are built, at last all of them. What a layer of some kind does to
+some state of the buffers is done once.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Hashable, Sequence
 
 from ..model_shape import LayerShape, ModelShape
 from .allocator import Arena
@@ -15,7 +16,7 @@ from .feed_forward import limits
 from .lifetimes import Lifetimes
 
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
-NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
+NUMBERED: dict[str, Callable[[ModelShape, int], Hashable]] = {
     "smollm3": lambda shape, index: (index + 1) % 4 == 0,
     "llama4": lambda shape, index: (index + 1) % 4 == 0,
     "smallthinker": lambda shape, index: index % 4 == 0,
@@ -37,23 +38,23 @@ NUMBERED: Dict[str, Callable[[ModelShape, int], Hashable]] = {
 REPEATS = (1, 2, 5)
 
 
-def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
+def kinds_of(shape: ModelShape, homes: Sequence[int]) -> tuple[int, ...]:
     """A number for the kind of each layer that the graph runs. ``homes``: the backend of each layer.
 
     The last layer of all is a kind of its own, and so is the last one that slides, attends to everything, or recurs: what
-    only those need is free after it. A layer that recurs reads its state before what is in front of it
-    is computed.
+    only those need is free after it. A layer that recurs reads its state before what is in front of it is computed. A layer's
+    last operations may go to the backend of the next one.
     """
     count = shape.block_count
     numbered = NUMBERED.get(shape.architecture)
     lasts = {_use(shape.layers[index]): index for index in range(count)}
     last = set(lasts.values()) | {count - 1}
-    numbers: Dict[Hashable, int] = {}
+    numbers: dict[Hashable, int] = {}
     result = []
     for index in range(count):
         kind = (
             _kind(shape.layers[index]),
-            homes[index],
+            homes[index : index + 2],
             numbered(shape, index) if numbered else None,
             index if index in last else None,
             _next_state(shape, homes, index),
@@ -62,14 +63,14 @@ def kinds_of(shape: ModelShape, homes: Sequence[int]) -> Tuple[int, ...]:
     return tuple(result)
 
 
-def shortened(kinds: Sequence[Hashable], repeats: int) -> Tuple[int, ...]:
+def shortened(kinds: Sequence[Hashable], repeats: int) -> tuple[int, ...]:
     """The numbers of layers that stay when detours back to the same kind are left out.
 
     Every step from one kind to the next stays at least ``repeats`` times, or as often as there is.
     """
     kept: list[int] = []
     fresh: list[bool] = []
-    counts: Dict[Tuple[Hashable, Hashable], int] = {}
+    counts: dict[tuple[Hashable, Hashable], int] = {}
     for index, kind in enumerate(kinds):
         step = (kinds[index - 1] if index else None, kind)
         counts[step] = counts.get(step, 0) + 1
@@ -103,11 +104,11 @@ class Walk:
         self.arenas: Sequence[Arena] = ()
         self.sizes: Sequence[int] = ()
         self.offsets = [0] * len(lives.nodes)
-        self.handed_on: List[List[int]] = []
-        self.legacies: List[Tuple[Tuple[int, int], ...]] = []
+        self.handed_on: list[list[int]] = []
+        self.legacies: list[tuple[tuple[int, int], ...]] = []
         self.splits = 0
-        self.stand_ins: Dict[Tuple[Hashable, ...], int] = {}
-        self.states: Dict[Tuple[Hashable, int], Tuple[Any, ...]] = {}
+        self.stand_ins: dict[tuple[Hashable, ...], int] = {}
+        self.states: dict[tuple[Hashable, int], tuple[Any, ...]] = {}
 
     def run(self, sizes: Sequence[int], arenas: Sequence[Arena]) -> bool:
         """Lay out everything; False where a layer has no stand-in, and more layers have to be built.
@@ -175,18 +176,18 @@ class Walk:
             self.offsets[slot] = offset
         return True
 
-    def _state(self, part: int) -> Tuple[Any, ...]:
+    def _state(self, part: int) -> tuple[Any, ...]:
         offsets = tuple(self.offsets[slot] for slot in self.handed_on[part])
         return (part, offsets, *(arena.state() for arena in self.arenas))
 
-    def _restore(self, state: Tuple[Any, ...], part: int) -> None:
+    def _restore(self, state: tuple[Any, ...], part: int) -> None:
         for slot, offset in zip(self.handed_on[part], state[1]):
             self.offsets[slot] = offset
         for arena, kept in zip(self.arenas, state[2:]):
             arena.restore(kept)
 
 
-def _next_state(shape: ModelShape, homes: Sequence[int], index: int) -> Optional[Tuple[int, int]]:
+def _next_state(shape: ModelShape, homes: Sequence[int], index: int) -> tuple[int, int] | None:
     """The distance to the next layer that recurs, and its home, where only feed-forward networks lie between."""
     for distance, layer in enumerate(shape.layers[index + 1 : shape.block_count], 1):
         if layer.recurrent or layer.attention:

@@ -8,7 +8,7 @@ alike are laid out again without being built again (`depth`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Sequence
 
 from .allocator import Arena
 from .scheduler import Schedule
@@ -33,14 +33,14 @@ class Lifetimes:
     part leaves to the following ones. ``compared``: a node, one of its sources, and whether both are equally large.
     """
 
-    nodes: List[int]
-    sources: List[int]
-    buffers: List[int]
-    events: List[List[List[int]]]
-    splits: List[int]
-    repeatable: List[bool]
-    handed_on: List[List[int]]
-    compared: List[Tuple[int, int, bool]]
+    nodes: list[int]
+    sources: list[int]
+    buffers: list[int]
+    events: list[list[list[int]]]
+    splits: list[int]
+    repeatable: list[bool]
+    handed_on: list[list[int]]
+    compared: list[tuple[int, int, bool]]
 
     def fits(self, graph: Graph) -> bool:
         """Whether this holds for a graph of other sizes too: results can be written over the same sources as here."""
@@ -59,8 +59,8 @@ def lifetimes(schedule: Schedule, graph: Graph, buffers: int) -> Lifetimes:
     return recorder.result(schedule)
 
 
-def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> List[int]:
-    """The bytes of each slot for a graph of the same structure."""
+def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> list[int]:
+    """The bytes of each slot for a graph of the same structure; a size that no header says is no size at all, but a slot."""
     nodes, leaves = graph.nodes, graph.leaves
     alignments = [arena.alignment for arena in arenas]
     sizes = []
@@ -76,7 +76,7 @@ def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> List[
         if tensor.extra_bytes and arenas[buffer].device:
             size += tensor.extra_bytes
         alignment = alignments[buffer]
-        sizes.append((size + alignment - 1) // alignment * alignment)
+        sizes.append((size + alignment - 1) // alignment * alignment or alignment)
     return sizes
 
 
@@ -84,13 +84,13 @@ class _Recorder:
     """Per slot: its tensor, its buffer, the part that allocates it and the one that frees it (-1: none)."""
 
     def __init__(self, parts: int, buffers: int) -> None:
-        self.events: List[List[List[int]]] = [[[] for _buffer in range(buffers)] for _part in range(parts)]
-        self.ends: List[int] = []
-        self.tensors: List[Tensor] = []
-        self.buffers: List[int] = []
-        self.allocated: List[int] = []
-        self.freed: List[int] = []
-        self.compared: List[Tuple[int, int, bool]] = []
+        self.events: list[list[list[int]]] = [[[] for _buffer in range(buffers)] for _part in range(parts)]
+        self.ends: list[int] = []
+        self.tensors: list[Tensor] = []
+        self.buffers: list[int] = []
+        self.allocated: list[int] = []
+        self.freed: list[int] = []
+        self.compared: list[tuple[int, int, bool]] = []
 
     def record(self, schedule: Schedule, marks: Sequence[Tensor]) -> None:
         """Inputs and other leaves first; a result is written over a source where that is allowed; a source is freed after its
@@ -148,8 +148,12 @@ class _Recorder:
         """The same by part of the graph."""
         count = len(self.events)
         splits = self._splits(schedule)
-        repeatable = [not (schedule.pipelined and starts) for starts in splits]
-        handed_on: List[List[int]] = [[] for _part in range(count)]
+        # Where the end of some layer is not found, no part is what it should be.
+        complete = len(self.ends) == count - 1
+        repeatable = [complete] * count
+        for part in self._parts_with_copies(schedule) if schedule.pipelined else ():
+            repeatable[part] = False
+        handed_on: list[list[int]] = [[] for _part in range(count)]
         for slot, (part, end) in enumerate(zip(self.allocated, self.freed)):
             if end == part and part:
                 continue
@@ -163,7 +167,17 @@ class _Recorder:
         sources = [tensor.copy_of for tensor in self.tensors]
         return Lifetimes(nodes, sources, self.buffers, self.events, splits, repeatable, handed_on, self.compared)
 
-    def _splits(self, schedule: Schedule) -> List[int]:
+    def _parts_with_copies(self, schedule: Schedule) -> set[int]:
+        """The parts that use copies of other things than inputs."""
+        found, part = set(), 0
+        for index, sources in enumerate(schedule.sources):
+            while part < len(self.ends) and index > self.ends[part]:
+                part += 1
+            if any(source.op == COPY and not source.src[0].graph_input for source in sources):
+                found.add(part)
+        return found
+
+    def _splits(self, schedule: Schedule) -> list[int]:
         counts = [0] * len(self.events)
         part = 0
         for start in schedule.split_starts:

@@ -169,7 +169,7 @@ class _Splitter:
         self.sources.extend(sources)
 
     def _copy(self, node: Tensor, index: int, backend: int, needed: list[Tensor]) -> Tensor:
-        """The copy on a backend; made once for the whole graph, but of a matrix of weights, which stands for another each time."""
+        """The copy on a backend; made once for the whole graph. Each node has weights of its own, which share one tensor here."""
         source = node.src[index]
         key = (id(node) if source.weight else id(source), backend)
         if key not in self.copied:

@@ -6,7 +6,7 @@ ggml_build_forward_expand lists what it finds) and ggml_op_can_inplace of ggml/s
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 Shape = Tuple[int, int, int, int]
 
@@ -33,9 +33,9 @@ class Tensor:
     op: int = OTHER
     dtype: int = F32
     ne: Shape = (1, 1, 1, 1)
-    src: Tuple["Tensor", ...] = ()
-    root: Optional["Tensor"] = None
-    home: Optional[int] = None
+    src: tuple[Tensor, ...] = ()
+    root: Tensor | None = None
+    home: int | None = None
     weight: bool = False
     reuse: bool = False
     graph_input: bool = False
@@ -53,7 +53,7 @@ class Tensor:
     strided: bool = False
 
     @property
-    def base(self) -> "Tensor":
+    def base(self) -> Tensor:
         """The tensor whose memory this one uses."""
         return self.root or self
 
@@ -115,7 +115,7 @@ class Graph:
             self.nodes.append(tensor)
 
 
-def made(op: int, ne: Shape, src: Tuple[Tensor, ...], dtype: int = F32) -> Tensor:
+def made(op: int, ne: Shape, src: tuple[Tensor, ...], dtype: int = F32) -> Tensor:
     """A result with memory of its own."""
     result = Tensor()
     result.op, result.ne, result.src = op, ne, src

@@ -25,7 +25,8 @@ class WeightBytes:
         tensors = shape.tensors
         self.experts = shape.experts.count if shape.experts else 1
         self.heads = max((layer.head_count for layer in shape.layers), default=1) if shape.mla else 1
-        self.known = dict(tensors.matrix_bytes) if tensors and tensors.matrix_bytes else {}
+        matrices = (tensors.matrix_bytes if tensors else None) or ()
+        self.known = {(columns, elements): size for columns, elements, size in matrices}
         types = (USUAL_TYPE, tensors.token_embedding_type, tensors.output_type) if tensors else (USUAL_TYPE,)
         self.rate = max(BYTES_PER_ELEMENT.get((name or USUAL_TYPE).lower(), F32_BYTES) for name in types)
 
@@ -39,8 +40,8 @@ class WeightBytes:
             elements *= self.experts
         elif self.heads > 1 and node.ne[2] == self.heads:
             elements *= self.heads
-        padding = -columns % ROW_PADDING
-        return self.known.get(elements) or int(elements * self.rate) + int(padding * self.rate)
+        size = self.known.get((columns, elements)) or int(elements * self.rate)
+        return size + -columns % ROW_PADDING * size // max(elements, 1)
 
     def _vectors(self, node: Tensor) -> int:
         """How many vectors of weights a node takes: one, a bias of each expert, or the taps of a convolution."""

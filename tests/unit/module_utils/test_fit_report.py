@@ -58,7 +58,7 @@ def test_the_table_has_a_line_for_each_memory_and_says_what_is_missing():
 def test_a_host_without_a_known_memory_says_so():
     fit, budgets = asked(gpu(0, 8))
     assert host_memory_data(fit)["budget_mib"] is None
-    assert fit_table(fit, budgets).splitlines()[-3].split()[-2:] == ["not", "known"]
+    assert any(line.startswith("host") and line.endswith("not known") for line in fit_table(fit, budgets).splitlines())
 
 
 def test_the_hosts_memory_is_counted_where_it_is_described():
