@@ -31,10 +31,13 @@ ALIGNMENTS = {"cuda": 128, "rocm": 128, "metal": 32, "vulkan": 256}
 HOST_ALIGNMENT = 32
 # suballocation_block_size of ggml/src/ggml-vulkan/ggml-vulkan.cpp: at most so much is allocated at once.
 VULKAN_BLOCK_BYTES = 2**30
-# What is added where the replay was not found exact, as a share: with layers or the cache on the host it was up to an eighth
-# too low, and up to a fifth for models whose layers keep a state.
-MARGIN_SHARE = 7
-STATE_MARGIN_SHARE = 4
+# What is added where the replay is not known to be exact, as a share. With layers or the cache on the host most models agree
+# with llama.cpp's own allocator, but some were up to two fifths too low.
+HOST_MARGIN = 1 / 2
+BACKEND_MARGIN = 1 / 4
+# Embeddings of each layer that pass from the host to several devices: up to so many times more than the replay finds.
+LAYER_EMBEDDING_COPIES = 3
+F32_BYTES = 4
 # ggml/src/ggml-metal keeps scratch memory behind the results of its attention (ggml_metal_op_flash_attn_ext_extra_*): 17 MiB
 # for 32 heads of 128 elements, and half as much again for keys, values and the mask.
 SCRATCH_BYTES = 32 * 2**20
@@ -53,10 +56,11 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
     plan = plan_of(shape, settings, devices)
     walk, graph = laid_out(shape, plan, devices)
     if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
-        walk, graph = laid_out(shape, replace(plan, flash=False), devices)
+        walk, graph = laid_out(shape, replace(plan, flash=False, values_by_row=True), devices)
     reasons = _reasons(settings, plan, devices)
-    share = 0 if not reasons else STATE_MARGIN_SHARE if shape.state else MARGIN_SHARE
-    sizes = [_bounded(arena.bytes, pool, share) for arena, pool in zip(walk.arenas, devices)]
+    margin = 0.0 if not reasons else BACKEND_MARGIN if plan.kv_offload and not _on_host(plan) else HOST_MARGIN
+    passed = LAYER_EMBEDDING_COPIES * _layer_embeddings_bytes(shape, plan) if len(devices) > 1 and _on_host(plan) else 0
+    sizes = [_bounded(arena.bytes, pool, margin) + passed for arena, pool in zip(walk.arenas, devices)]
     found = iter(sizes)
     return ComputeBuffers(
         accelerator_bytes=tuple(0 if pool.kind == "cpu" else next(found) for pool in accelerators),
@@ -74,18 +78,27 @@ def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> tuple[s
     other = sorted({pool.backend for pool in devices} - {"cuda"})
     if other:
         reasons.append(f"compute buffers of {' and '.join(other)} are taken for CUDA's, with a margin")
-    if devices and plan.devices in (*plan.homes, plan.output_home):
+    if devices and _on_host(plan):
         reasons.append("layers on the host: what the device copies of them for large batches is counted with a margin")
     if devices and not settings.kv_offload:
         reasons.append("the cache stays on the host: what passes between it and the device is counted with a margin")
     return tuple(reasons)
 
 
-def _bounded(size: int, pool: Pool, share: int) -> int:
-    if not share or not size:
+def _layer_embeddings_bytes(shape: ModelShape, plan: Plan) -> int:
+    """Embeddings of each layer for the whole batch (Gemma 3n and 4)."""
+    return shape.per_layer_embedding_length * shape.block_count * plan.tokens * F32_BYTES
+
+
+def _on_host(plan: Plan) -> bool:
+    """Whether layers stay on the host beside devices."""
+    return plan.devices in (*plan.homes, plan.output_home)
+
+
+def _bounded(size: int, pool: Pool, margin: float) -> int:
+    if not margin or not size:
         return size
-    fixed = 0 if pool.backend in ("cuda", "rocm") else SCRATCH_BYTES
-    return size + size // share + fixed
+    return size + int(size * margin) + (0 if pool.backend in ("cuda", "rocm") else SCRATCH_BYTES)
 
 
 def _notes(graph: Graph, plan: Plan, splits: int) -> tuple[str, ...]:
@@ -181,7 +194,7 @@ def structure_of(plan: Plan) -> Structure:
     a batch too small for a device to take it over.
     """
     bare = replace(plan, tokens=0, sequences=0, outputs=0, streams=0, context_cells=0, window_cells=0)
-    if plan.devices not in (*plan.homes, plan.output_home):
+    if not _on_host(plan):
         return bare, ()
     numbers = (plan.tokens, plan.outputs, plan.sequences, plan.streams)
     return bare, tuple(min(number, OFFLOAD_ROWS) for number in numbers)

@@ -118,7 +118,7 @@ def attend(
         store_values(b, v, kind)
     cells = b.plan.window_cells if kind == WINDOW else b.plan.context_cells
     keys, values = cached(b, k, cells, b.plan.kv_type_k), cached(b, v, cells, b.plan.kv_type_v)
-    if position_bias is not None and b.plan.flash:
+    if b.plan.values_by_row or (position_bias is not None and b.plan.flash):
         values = values._replace(turned=b.plan.kv_type_v)
     result = mixed(b, q, keys, values, mask(b, kind, cells), sinks, soft_cap, grok, position_bias)
     if value_turn:
@@ -134,7 +134,7 @@ def store_keys(b: Builder, keys: Tensor, kind: str = FULL) -> None:
 
 def store_values(b: Builder, values: Tensor, kind: str = FULL) -> None:
     """cpy_v: without flash attention the cache is transposed, one row per element, padded to the widest layer."""
-    if b.plan.flash:
+    if b.plan.flash or b.plan.values_by_row:
         b.graph.expand(written(b.cache, values, b.input(f"value_rows{kind}", (b.tokens, 1, 1, 1), I64)))
         return
     widest = value_width_max(b.shape)

@@ -50,6 +50,7 @@ class Plan:
     ``tokens`` of one micro-batch, in ``sequences``; ``outputs`` rows reach the output layer. ``streams``: separate caches.
     ``context_cells`` and ``window_cells`` per stream. Homes are backend numbers (devices first, the CPU last): of each layer,
     and of the output layer. ``device_kind``: what the devices are programmed with; it decides what they cannot compute.
+    ``values_by_row``: the cache was made for flash attention, which then turned out to have no kernel.
     """
 
     tokens: int
@@ -68,6 +69,7 @@ class Plan:
     device_kind: str
     kv_offload: bool
     full_offload: bool
+    values_by_row: bool = False
 
 
 class Builder:

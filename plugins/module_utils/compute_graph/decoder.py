@@ -14,6 +14,8 @@ from .feed_forward import feed_forward
 from .mixture import Experts, mixture
 from .tensors import Tensor, outside, over, rope, rows_of, view
 
+# Every fourth layer knows no positions (n_no_rope_layer_step of src/llama-hparams.h).
+UNROTATED_STEP = 4
 # models/baichuan.cpp: the larger model has biases of attention instead of rotations.
 BAICHUAN_7B_BLOCKS = 32
 # StableLM 2 12B and larger have no norm before the feed-forward network.
@@ -26,11 +28,11 @@ class Recipe:
 
     ``qk_norm``: none, head (each head before the rotation), after (each head after it), full (all heads together, before they
     are split), optional (as head where the file has its weights). ``rope``: all, none, sliding (only layers that slide),
-    sliding_or_dense (those, and layers without experts), sliding_or_none (those, or all where nothing slides), finetuned
-    (unless the header says no), small (Baichuan's smaller model). ``residual``: serial, parallel, same, same_last (one norm for
-    both networks, results added in different order), neox (two norms, parallel where the header says so), stablelm.
-    ``attention_gate``: wide (a number per element), head (per head). ``late_rows``: where all tokens pass the last layer too,
-    the rows for output are chosen before or after the last norm.
+    sliding_or_dense (those, and layers without experts), sliding_or_none (those, or all where nothing slides), three_of_four,
+    finetuned (unless the header says no), small (Baichuan's smaller model). ``residual``: serial, parallel, same, same_last
+    (one norm for both networks, results added in different order), neox (two norms, parallel where the header says so),
+    stablelm. ``attention_gate``: wide (a number per element), head (per head). ``late_rows``: where all tokens pass the last
+    layer too, the rows for output are chosen before or after the last norm.
     """
 
     norm: str = RMS
@@ -238,6 +240,8 @@ def rotates(b: Builder, recipe: Recipe) -> bool:
         return b.layer.sliding
     if recipe.rope == "sliding_or_dense":
         return b.layer.sliding or not b.layer.experts
+    if recipe.rope == "three_of_four":
+        return bool((b.layer.index + 1) % UNROTATED_STEP)
     if recipe.rope == "sliding_or_none":
         return b.layer.sliding or not b.shape.window_tokens
     if recipe.rope == "small":

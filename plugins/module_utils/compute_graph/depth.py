@@ -1,36 +1,53 @@
 """How many layers a graph has to have so that it takes what the whole model takes.
 
 A layer's place in memory depends on its kind and on what the layers before it left free. So a few layers of each kind are
-built, and what each did to the buffers is recorded; if the whole sequence of layers can be walked with nothing but recorded
-steps, the buffers of the short graph are those of the whole. Otherwise more layers are built, at last all of them.
+built, and all layers are laid out: one that is not built as one of its kind that is, which follows the same kind and finds the
+same things in memory. Where there is none such, more layers are built, at last all of them. What a layer of some kind does to
+some state of the buffers is done once.
 """
 
 from __future__ import annotations
 
 from typing import Any, Callable, Hashable, Sequence
 
-from ..model_shape import LayerShape, ModelShape
+from ..model_shape import MAX_LAYERS, LayerShape, ModelShape
 from .allocator import Arena
 from .feed_forward import limits
 from .lifetimes import Lifetimes
 
+
+def _every_fourth(_shape: ModelShape, index: int) -> Hashable:
+    return (index + 1) % 4 == 0
+
+
+def _first(_shape: ModelShape, index: int) -> Hashable:
+    return index == 0
+
+
+def _each(_shape: ModelShape, index: int) -> Hashable:
+    """No two layers are alike: each leaves more or less to those behind it."""
+    return index
+
+
+def _deep_stacked(shape: ModelShape, index: int) -> Hashable:
+    return index < int(shape.fact("n_deepstack_layers") or 0)
+
+
+def _limited(shape: ModelShape, index: int) -> Hashable:
+    return limits(shape, index, "swiglu_clamp_exp"), limits(shape, index, "swiglu_clamp_shexp")
+
+
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: dict[str, Callable[[ModelShape, int], Hashable]] = {
-    "llama4": lambda shape, index: (index + 1) % 4 == 0,
-    "smallthinker": lambda shape, index: index % 4 == 0,
-    "gemma3n": lambda shape, index: index < 10,
-    "modern-bert": lambda shape, index: index == 0,
+    **dict.fromkeys(("llama4", "smollm3"), _every_fourth),
+    **dict.fromkeys(("modern-bert", "rwkv7", "arwkv7"), _first),
+    **dict.fromkeys(("deepseek32", "glm-dsa", "kimi-k3"), _each),
+    **dict.fromkeys(("qwen3vl", "qwen3vlmoe"), _deep_stacked),
+    **dict.fromkeys(("step35", "bailingmoe3"), _limited),
+    "smallthinker": lambda _shape, index: index % 4 == 0,
+    "gemma3n": lambda _shape, index: index < 10,
     "nomic-bert-moe": lambda shape, index: index % int(shape.fact("moe_every_n_layers") or 1) == 1,
-    "qwen3vl": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
-    "qwen3vlmoe": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
-    "deepseek32": lambda shape, index: index,
-    "glm-dsa": lambda shape, index: index,
-    "step35": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
-    "bailingmoe3": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
-    "kimi-k3": lambda shape, index: index,
-    "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or 1000),
-    "rwkv7": lambda shape, index: index == 0,
-    "arwkv7": lambda shape, index: index == 0,
+    "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or MAX_LAYERS + 1),
 }
 # How often each step from one kind to the next is built before the whole model is.
 REPEATS = (1, 2, 5)
@@ -40,8 +57,8 @@ def kinds_of(shape: ModelShape, homes: Sequence[int]) -> tuple[int, ...]:
     """A number for the kind of each layer that the graph runs. ``homes``: the backend of each layer.
 
     The last layer of all is a kind of its own, and so is the last one that slides, attends to everything, or recurs: what
-    only those need is free after it. A layer that recurs reads its state before what is in front of it
-    is computed.
+    only those need is free after it. A layer that recurs reads its state before what is in front of it is computed. A layer's
+    last operations may go to the backend of the next one.
     """
     count = shape.block_count
     numbered = NUMBERED.get(shape.architecture)
@@ -101,6 +118,7 @@ class Walk:
         self.kinds, self.kept, self.lives = kinds, kept, lives
         self.arenas: Sequence[Arena] = ()
         self.sizes: Sequence[int] = ()
+        self.events = lives.events
         self.offsets = [0] * len(lives.nodes)
         self.handed_on: list[list[int]] = []
         self.legacies: list[tuple[tuple[int, int], ...]] = []
@@ -113,7 +131,7 @@ class Walk:
 
         ``sizes``: bytes of each slot.
         """
-        self.sizes, self.arenas = sizes, arenas
+        self.sizes, self.arenas, self.events = sizes, arenas, self.lives.events_of(sizes)
         if len(self.kept) < len(self.kinds):
             self._find_stand_ins()
         for part in range(len(self.kept)):
@@ -134,7 +152,7 @@ class Walk:
                 self.stand_ins[before, kind, self.legacies[part - 1]] = part
 
     def _lay_out(self, part: int) -> None:
-        for arena, events in zip(self.arenas, self.lives.events[part]):
+        for arena, events in zip(self.arenas, self.events[part]):
             arena.replay(events, self.sizes, self.offsets)
         self.splits += self.lives.splits[part]
 

@@ -32,7 +32,7 @@ def layer_embeddings(b: Builder) -> Tensor:
 def projected_embeddings(b: Builder, value: Tensor, looked_up: Tensor) -> Tensor:
     """project_per_layer_inputs: with a share of the embedding itself, one plane per layer."""
     width, count = b.shape.per_layer_embedding_length, b.shape.block_count
-    b.home = b.plan.output_home
+    b.home = b.plan.homes[0]
     shares = view(over(b.linear(value, width * count)), (width, count, b.tokens, 1))
     total = over(over(b.norm(shares, layer=False), looked_up))
     return made(OTHER, (width, b.tokens, count, 1), (total,))
@@ -113,6 +113,7 @@ def build_3n(b: Builder, layers: Sequence[int]) -> None:
     value = over(b.embed())
     planes = projected_embeddings(b, value, layer_embeddings(b))
     streams = int(b.fact("altup.num_inputs") or 4)
+    b.leave()
     target = magnitude(value)
     repeated = made(OTHER, (b.width, b.tokens, streams - 1, 1), (value,))
     added = b.linear(repeated, b.width)

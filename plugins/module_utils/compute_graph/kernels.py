@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..tensor_types import is_quantised
+
 if TYPE_CHECKING:
     from .attention import Cached
     from .builder import Builder
@@ -21,6 +23,8 @@ CELL_STRIDE = 256
 KV_TYPES = frozenset({"f32", "f16", "bf16", "q4_0", "q8_0"})
 F16_BYTES = 2
 EXTRA_ALIGNMENT = 128
+# So few tokens of a sequence take a kernel that reads a quantised cache as it is.
+VECTOR_TOKENS = 2
 
 
 def flash_attention_supported(b: Builder, q: Tensor, k: Cached, v: Cached) -> bool:
@@ -46,7 +50,12 @@ def flash_attention_supported(b: Builder, q: Tensor, k: Cached, v: Cached) -> bo
 def flash_attention_extra(b: Builder, result: Tensor, k: Cached, v: Cached, tokens: int) -> int:
     """Bytes behind the result for copies of quantised (or BF16) keys and values as F16; few tokens need none."""
     plan = b.plan
-    if k.computed or plan.kv_type_k == "f16" or not result.on_device or tokens <= 2:
+    if (
+        k.computed
+        or plan.kv_type_k == "f16"
+        or not result.on_device
+        or (tokens <= VECTOR_TOKENS and is_quantised(plan.kv_type_k))
+    ):
         return 0
     size = result.data_bytes()
     padded = -(-size // EXTRA_ALIGNMENT) * EXTRA_ALIGNMENT

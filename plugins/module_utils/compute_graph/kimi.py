@@ -11,7 +11,7 @@ from .builder import Builder
 from .decoder import Recipe, network
 from .feed_forward import situ
 from .latent import latent_attention
-from .mixture import Experts, experts
+from .mixture import Experts, experts, selection_biased
 from .recurrent import State, convolution, recurrence, states, stored
 from .tensors import OTHER, Tensor, concat, like, made, outside, over, sum_rows, view
 
@@ -167,7 +167,7 @@ def _latent_mixture(b: Builder, into: Tensor) -> Tensor:
     facts = b.shape.experts
     assert facts is not None
     latent, narrow = _latent_input(b, into)
-    kind = Experts(activation="situ", selection_bias=b.has("blk.exp_probs_b.bias", True), normed=None)
+    kind = Experts(activation="situ", selection_bias=selection_biased(b, True), normed=None)
     routed = experts(b, narrow, kind, b.linear(into, facts.count))
     if b.has("blk.ffn_routed_norm.weight", latent):
         routed = b.norm(routed)

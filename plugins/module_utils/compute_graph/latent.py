@@ -33,7 +33,7 @@ def latent_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 def latent_network(b: Builder, recipe: Recipe, hidden: Tensor) -> Tensor:
     """Experts that the header describes, or a dense network in the first layers."""
     if b.layer.experts and recipe.experts is not None:
-        kind = replace(recipe.experts, normed=bool(b.fact("expert_weights_norm")), selection_bias=selection_biased(b))
+        kind = replace(recipe.experts, normed=bool(b.fact("expert_weights_norm")), selection_bias=usually_biased(b))
         return mixture(b, kind, hidden)
     return feed_forward(b, hidden, b.layer.feed_forward_length)
 
@@ -52,7 +52,7 @@ def minicpm3_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     return over(over(feed_forward(b, b.norm(middle), b.layer.feed_forward_length)), middle)
 
 
-def selection_biased(b: Builder) -> bool:
+def usually_biased(b: Builder) -> bool:
     """Whether a learned bias takes part in the choice of experts: since DeepSeek-V3; version 2 chose by softmax alone."""
     return b.fact("expert_gating_func") != SOFTMAX_GATING and b.shape.block_count not in VERSION_2_BLOCKS
 

@@ -5,11 +5,12 @@ Source: src/models/minimax-01.cpp of llama.cpp b10488.
 
 from __future__ import annotations
 
+from .attention import Heads, attend, project
 from .builder import Builder
-from .decoder import Recipe, attention
+from .decoder import Recipe
 from .mixture import Experts, mixture
 from .recurrent import State, states, stored
-from .tensors import MUL_MAT, Tensor, like, made, over, view
+from .tensors import MUL_MAT, Tensor, like, made, over, rope, view
 
 MINIMAX = Recipe(experts=Experts())
 
@@ -17,10 +18,16 @@ MINIMAX = Recipe(experts=Experts())
 def minimax_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """Each network's result is added to its normed input, which is scaled."""
     into = b.norm(value)
-    result = lightning_attention(b, into) if b.layer.recurrent else attention(b, recipe, into)
+    result = lightning_attention(b, into) if b.layer.recurrent else full_attention(b, into)
     result, into = b.chosen(result, into)
     inner = b.norm(over(result, over(into)))
     return over(mixture(b, recipe.experts or Experts(), inner), over(inner))
+
+
+def full_attention(b: Builder, into: Tensor) -> Tensor:
+    """Usual attention. Its matrices are apart; those that are fused in the file belong to the other layers."""
+    q, k, v = project(b, into)
+    return attend(b, Heads(rope(q, b.positions()), rope(k, b.positions()), v))
 
 
 def lightning_attention(b: Builder, into: Tensor) -> Tensor:

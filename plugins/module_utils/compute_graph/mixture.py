@@ -45,13 +45,18 @@ def mixture(b: Builder, kind: Experts, value: Tensor) -> Tensor:
     kind = replace(
         kind,
         fused=b.has("blk.ffn_gate_up_exps.weight", kind.fused),
-        selection_bias=b.has("blk.exp_probs_b.bias", kind.selection_bias),
+        selection_bias=selection_biased(b, kind.selection_bias),
     )
     result = experts(b, value, kind)
     if kind.shared is None:
         return result
     total = over(result, shared(b, kind, value))
     return over(total) if kind.halved else total
+
+
+def selection_biased(b: Builder, usual: bool) -> bool:
+    """Whether the file has a bias for the choice of experts, under either name (hy-v3.cpp knows no suffix)."""
+    return b.has("blk.exp_probs_b.bias", usual) or b.has("blk.exp_probs_b", usual)
 
 
 def shared(b: Builder, kind: Experts, value: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ GATED_SANDWICH = replace(SANDWICH, rope="sliding", qk_norm="head", attention_gat
 
 LLAMA_LIKE: dict[str, Recipe] = {
     **dict.fromkeys(("llama", "nanbeige"), LLAMA),
-    **dict.fromkeys(("smollm3", "xverse", "internlm2", "ernie4_5", "exaone", "paddleocr"), Recipe()),
+    **dict.fromkeys(("xverse", "internlm2", "ernie4_5", "exaone", "paddleocr"), Recipe()),
+    "smollm3": Recipe(rope="three_of_four"),
     "mistral3": LLAMA,
     "granite": Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain")),
     "qwen": Recipe(fused_qkv=True, qkv_bias=True, half_width=True),

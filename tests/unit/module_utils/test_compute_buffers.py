@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from plugins.module_utils.compute_buffers import compute_buffers
+from plugins.module_utils.compute_buffers import compute_buffers, laid_out, plan_of
 from plugins.module_utils.memory import EXACT, UPPER, ModelFiles, predict
 from plugins.module_utils.memory_settings import Pool, Settings, for_model, resolved
 from plugins.module_utils.model_shape import describe
@@ -103,6 +103,16 @@ def test_what_is_not_exact_is_a_bound_and_says_why(pools, changes, words):
     assert all(word in reason for word, reason in zip(words, found.reasons, strict=True))
 
 
+@pytest.mark.parametrize(("pools", "changes", "more"), [((GPU,), {}, 1.0), (TWO, {}, 1.0), ((GPU,), {"gpu_layers": 10}, 1.5)])
+def test_a_bound_has_a_margin_over_the_replay(pools, changes, more):
+    shape = shape_of(LLAMA)
+    chosen = resolved(Settings(4096, **changes), pools)
+    walk, _graph = laid_out(shape, plan_of(shape, chosen, pools), pools)
+    found = compute_buffers(shape, chosen, pools)
+    assert found.accelerator_bytes == tuple(int(arena.bytes * more) for arena in walk.arenas[:-1])
+    assert found.host_bytes == walk.arenas[-1].bytes
+
+
 @pytest.mark.parametrize("backend", ["rocm", "metal", "vulkan", "sycl"])
 def test_other_devices_are_taken_to_need_more(backend):
     cuda, other = (buffers(shape_of(GEMMA), (Pool("a", "gpu", 9000.0, name),)) for name in ("cuda", backend))
@@ -141,6 +151,23 @@ def test_attention_without_a_kernel_is_told(flash, notes):
     assert found.graph_splits == (66 if notes else 2)
 
 
+# DeepSeek-V2 Lite as it was first converted. Bytes that llama.cpp b10488 allocated on a simulated CUDA device and on the host.
+DEEPSEEK = {
+    "general.architecture": "deepseek2", "deepseek2.block_count": 27, "deepseek2.context_length": 163840,
+    "deepseek2.embedding_length": 2048, "deepseek2.vocab_size": 102400, "deepseek2.attention.head_count": 16,
+    "deepseek2.attention.head_count_kv": 16, "deepseek2.feed_forward_length": 10944, "deepseek2.rope.dimension_count": 64,
+    "deepseek2.attention.key_length": 192, "deepseek2.attention.value_length": 128, "deepseek2.attention.kv_lora_rank": 512,
+    "deepseek2.expert_count": 64, "deepseek2.expert_used_count": 6, "deepseek2.expert_feed_forward_length": 1408,
+    "deepseek2.expert_shared_count": 2, "deepseek2.leading_dense_block_count": 1, "deepseek2.expert_weights_scale": 1.0,
+}  # fmt: skip
+
+
+def test_a_cache_made_for_flash_attention_stays_as_it_is_without():
+    asked = {"parallel": 3, "batch_tokens": 600, "ubatch_tokens": 600, "flash_attention": "auto"}
+    found = buffers(describe(DEEPSEEK), (GPU,), **asked)
+    assert [found.accelerator_bytes[0] / MIB, found.host_bytes / MIB] == pytest.approx([249.88, 18.76], abs=0.011)
+
+
 def test_a_note_leaves_a_prediction_exact():
     files = ModelFiles(describe(ODD_HEADS, models()[LLAMA]["tensors_summary"]), 10**9)
     found = predict(files, Settings(4096, flash_attention="on"), (GPU,))
@@ -163,6 +190,12 @@ def test_names_of_tensors_decide_where_they_are_known(names, same):
     asked = {"flash_attention": "on", "kv_type_k": "q8_0", "kv_type_v": "q8_0", "ubatch_tokens": 512}
     listed, usual = (buffers(shape, (), **asked) for shape in (named(names), describe(NARROW)))
     assert (listed == usual) is same
+
+
+def test_a_width_that_the_header_does_not_say_takes_no_memory():
+    unsaid = {key: value for key, value in NARROW.items() if "feed_forward" not in key}
+    assert buffers(describe(unsaid), (GPU,), gpu_layers=9).graph_splits is not None
+    assert buffers(describe(unsaid), ()).host_bytes <= buffers(describe(NARROW), ()).host_bytes
 
 
 def test_the_largest_matrix_counts_where_a_device_copies_weights():
