@@ -12,7 +12,7 @@ from typing import Sequence, Tuple
 
 from .compute_bound import ComputeBuffers, compute_bound
 from .compute_graph.allocator import Arena, ChunkedArena
-from .compute_graph.builder import Builder, Plan
+from .compute_graph.builder import WITH_ENCODER, Builder, Plan
 from .compute_graph.depth import REPEATS, Walk, kinds_of, shortened
 from .compute_graph.families import BUILDERS
 from .compute_graph.lifetimes import Lifetimes, lifetimes, slot_sizes
@@ -130,7 +130,7 @@ def plan_of(shape: ModelShape, settings: Settings, devices: Sequence[Pool]) -> P
     return Plan(
         tokens=-(-tokens // settings.parallel) * settings.parallel,
         sequences=settings.parallel,
-        outputs=min(tokens, most if settings.embedding else settings.parallel),
+        outputs=min(tokens, most if settings.embedding or shape.architecture in WITH_ENCODER else settings.parallel),
         streams=cells.streams,
         context_cells=cells.context_cells,
         window_cells=cells.window_cells,

@@ -105,15 +105,20 @@ def nextn_layers(name: str, rules: Architecture, facts: Mapping[str, Any], tenso
     return said if said < count else 0
 
 
+# load_arch_hparams of src/models/plamo2.cpp reads the lengths again: its first layer has no heads, which makes them 0 elsewhere.
+LENGTHS_WITHOUT_HEADS = frozenset({"plamo2"})
+
+
 def head_lengths(facts: Mapping[str, Any], head_count: int, sliding: bool) -> tuple[int, int]:
     """Elements of one head's key and value; layers that slide may have lengths of their own."""
     width = int(facts["embedding_length"]) // head_count if head_count else 0
+    read = bool(head_count) or facts["general.architecture"] in LENGTHS_WITHOUT_HEADS
     lengths = []
     for key in ("attention.key_length", "attention.value_length"):
         length = facts.get(key)
         if sliding and facts.get(f"{key}_swa") is not None:
             length = facts[f"{key}_swa"]
-        lengths.append(int(length) if length is not None and head_count else width)
+        lengths.append(int(length) if length is not None and read else width)
     return lengths[0], lengths[1]
 
 

@@ -217,6 +217,7 @@ def cells_of(settings: Settings, window_tokens: int, causal: bool) -> Cells:
     ubatch = min(batch, settings.ubatch_tokens or UBATCH_TOKENS)
     total = padded(asked)
     cells = total if settings.kv_unified else padded(total // settings.parallel)
+    total = total if settings.kv_unified else cells * settings.parallel
     sharing = settings.parallel if settings.kv_unified else 1
     window = cells if settings.swa_full else padded(min(cells, window_tokens * sharing + ubatch))
     return Cells(cells, window, 1 if settings.kv_unified else settings.parallel, total, ubatch)

@@ -6,7 +6,7 @@ get_k, get_v, build_input_k_rot) and ggml/src/ggml-cuda/fattn.cu of llama.cpp b1
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from ..memory_kv import row_bytes, value_width_max
 from ..tensor_types import is_quantised
@@ -57,10 +57,7 @@ def rotated(b: Builder, value: Tensor, length: int, name: str) -> Tensor:
     """A Hadamard rotation of each head, which a quantised cache gets (llama_mul_mat_hadamard)."""
     rotation = b.input(f"{name}_rotation{b.layer.sliding}", (length, length, 1, 1))
     elements = value.ne[0] * value.ne[1] * value.ne[2] * value.ne[3]
-    if value.strided:
-        value_rows = like(value)
-    else:
-        value_rows = value
+    value_rows = like(value) if value.strided else value
     result = product(rotation, view(value_rows, (length, elements // length, 1, 1)))
     return view(result, value.ne)
 
@@ -99,7 +96,7 @@ def attend(
     grok: bool = False,
     stored: bool = True,
     window: bool = True,
-    position_bias: Optional[Tensor] = None,
+    position_bias: Tensor | None = None,
 ) -> Tensor:
     """build_attn with a cache of keys and values. ``stored`` False: the layer reads another layer's cache.
 
@@ -121,7 +118,8 @@ def attend(
         store_values(b, v, kind)
     cells = b.plan.window_cells if kind == WINDOW else b.plan.context_cells
     keys, values = cached(b, k, cells, b.plan.kv_type_k), cached(b, v, cells, b.plan.kv_type_v)
-    values = values._replace(turned=b.plan.kv_type_v) if b.plan.values_by_row else values
+    if b.plan.values_by_row or (position_bias is not None and b.plan.flash):
+        values = values._replace(turned=b.plan.kv_type_v)
     result = mixed(b, q, keys, values, mask(b, kind, cells), sinks, soft_cap, grok, position_bias)
     if value_turn:
         result = rotated(b, result, value_turn, "value")
@@ -161,7 +159,7 @@ class Cached(NamedTuple):
     streams: int
     rows: Tensor
     computed: bool = False
-    turned: Optional[str] = None
+    turned: str | None = None
 
 
 def cached(b: Builder, value: Tensor, cells: int, kind: str) -> Cached:
@@ -187,7 +185,7 @@ def mixed(
     sinks: bool = False,
     soft_cap: bool = False,
     grok: bool = False,
-    position_bias: Optional[Tensor] = None,
+    position_bias: Tensor | None = None,
     decompressed: int = 0,
 ) -> Tensor:
     """build_attn_mha: the attention of all heads, their results side by side."""
@@ -231,14 +229,14 @@ def _explicit(
     sinks: bool,
     soft_cap: bool,
     grok: bool,
-    position_bias: Optional[Tensor],
+    position_bias: Tensor | None,
     decompressed: int,
 ) -> Tensor:
     tokens = q.ne[2] // k.streams
     values = v.rows
     weights = product(k.rows, q)
     weights.ne = (k.cells, tokens, q.ne[1], k.streams)
-    for _ in range(3 * (soft_cap or grok)):
+    for _index in range(3 * (soft_cap or grok)):
         weights = over(weights)
     if position_bias is not None:
         weights = over(weights, position_bias)
@@ -255,7 +253,12 @@ def _explicit(
 
 
 def attend_uncached(
-    b: Builder, heads: Heads, output: bool = True, bias: bool = False, window: bool = False, position_bias: Optional[Tensor] = None
+    b: Builder,
+    heads: Heads,
+    output: bool = True,
+    bias: bool = False,
+    window: bool = False,
+    position_bias: Tensor | None = None,
 ) -> Tensor:
     """build_attn without a cache: encoders see the tokens of their batch, and nothing else."""
     for value in heads:
@@ -269,7 +272,9 @@ def attend_uncached(
     return b.linear(result, b.width, bias) if output else result
 
 
-def attend_latent(b: Builder, q: Tensor, k: Tensor, v: Tensor, decompressed: int, output: bool = True) -> Tensor:
+def attend_latent(
+    b: Builder, q: Tensor, k: Tensor, v: Tensor, decompressed: int, output: bool = True, seen: Tensor | None = None
+) -> Tensor:
     """build_attn of compressed attention: the cache holds one row per token, which is key and value alike."""
     for value in (q, v, k):
         b.graph.expand(value)
@@ -279,5 +284,5 @@ def attend_latent(b: Builder, q: Tensor, k: Tensor, v: Tensor, decompressed: int
     rows = view(keys.rows, (v.ne[0], cells, 1, b.plan.streams))
     rows.bytes_outside = keys.rows.bytes_outside - row_bytes(k.ne[0] - v.ne[0], b.plan.kv_type_k)
     values = Cached(v.ne[0], 1, cells, b.plan.streams, rows, turned=b.plan.kv_type_k)
-    result = mixed(b, q, keys, values, mask(b, FULL, cells), decompressed=decompressed)
+    result = mixed(b, q, keys, values, mask(b, FULL, cells) if seen is None else seen, decompressed=decompressed)
     return b.linear(result, b.width) if output else result

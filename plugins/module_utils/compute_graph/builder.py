@@ -6,11 +6,27 @@ sched_reserve of src/llama-context.cpp (what the worst case is).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..model_shape import LayerShape, ModelShape
-from .tensors import F16, F32, GET_ROWS, I32, OTHER, Graph, Tensor, input_tensor, linear, like, made, over, outside, product, rows_of, view
+from .tensors import (
+    F32,
+    GET_ROWS,
+    I32,
+    OTHER,
+    Graph,
+    Tensor,
+    input_tensor,
+    like,
+    linear,
+    made,
+    outside,
+    over,
+    product,
+    rows_of,
+    view,
+)
 
 RMS, LAYER = "rms", "layer"
 
@@ -20,6 +36,11 @@ POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST, POOLING_RANK = range(5)
 # llama_model_rope_type of src/llama-model.cpp: rotations in several dimensions, always or where the header has the sections.
 SECTIONED = frozenset({"qwen2vl", "paddleocr", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3tts"})
 OPTIONAL_SECTIONS = frozenset({"glm4", "glm4moe", "hunyuan_vl"})
+
+# llama_init_from_model of src/llama-context.cpp turns flash attention off for these, whatever was asked for.
+NEVER_FLASH = frozenset({"grok"})
+# llama_model_has_encoder of src/llama-model.cpp: a context of these may output every token (llama_context's constructor).
+WITH_ENCODER = frozenset({"t5", "t5encoder"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,7 @@ class Plan:
     kv_type_k: str
     kv_type_v: str
     embedding: bool
-    homes: Tuple[int, ...]
+    homes: tuple[int, ...]
     output_home: int
     devices: int
     device_kind: str
@@ -56,7 +77,7 @@ class Builder:
 
     def __init__(self, shape: ModelShape, plan: Plan) -> None:
         self.shape = shape
-        self.plan = plan
+        self.plan = replace(plan, flash=False) if shape.architecture in NEVER_FLASH else plan
         self.graph = Graph()
         self.tokens = plan.tokens
         self.width = shape.embedding_length
@@ -66,7 +87,7 @@ class Builder:
         self.weights: dict[int, Tensor] = {}
         self.caches: dict[int, Tensor] = {}
         self.last = False
-        self.embedded: Optional[Tensor] = None
+        self.embedded: Tensor | None = None
         self.names = shape.tensors.names if shape.tensors else None
         self.facts = dict(shape.facts)
 
@@ -102,7 +123,7 @@ class Builder:
             self.caches[home] = outside(home, weight=False)
         return self.caches[home]
 
-    def input(self, name: str, ne: Tuple[int, int, int, int], dtype: int = F32) -> Tensor:
+    def input(self, name: str, ne: tuple[int, int, int, int], dtype: int = F32) -> Tensor:
         """An input of the graph, the same one whoever asks."""
         if name not in self.inputs:
             self.inputs[name] = input_tensor(ne, dtype)
@@ -131,7 +152,7 @@ class Builder:
         each = self.shape_positions()
         return self.input("positions", (self.tokens * each, 1, 1, 1), I32)
 
-    def rope_factors(self) -> Tuple[Tensor, ...]:
+    def rope_factors(self) -> tuple[Tensor, ...]:
         """The weight that stretches rotations (Llama 3, Phi 3), where the file has one."""
         return (self.weight,) if self.has("rope_freqs.weight") or self.has("rope_factors_long.weight") else ()
 
@@ -155,11 +176,7 @@ class Builder:
         result = linear(self.weight, value, width)
         return over(result, self.weight) if bias else result
 
-    def scaled(self, value: Tensor) -> Tensor:
-        """Times a number."""
-        return over(value)
-
-    def chosen(self, *values: Tensor) -> Tuple[Tensor, ...]:
+    def chosen(self, *values: Tensor) -> tuple[Tensor, ...]:
         """Only the rows that are output, in the last layer; elsewhere the values as they are."""
         if not self.last:
             return values
@@ -212,6 +229,3 @@ class Builder:
                 value = self.linear(value, int(self.fact(key)))
                 value.output = True
                 self.graph.expand(value)
-
-
-__all__ = ["F16", "LAYER", "RMS", "Builder", "Plan"]

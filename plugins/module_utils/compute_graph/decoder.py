@@ -6,14 +6,16 @@ Source: src/models/*.cpp of llama.cpp b10488. Architectures that a recipe cannot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Sequence
 
 from .attention import Heads, attend, attend_uncached, project
-from .builder import LAYER, RMS, Builder
-from .feed_forward import experts, feed_forward
+from .builder import RMS, Builder
+from .feed_forward import feed_forward
+from .mixture import Experts, mixture
 from .tensors import Tensor, outside, over, rope, rows_of, view
 
-
+# Every fourth layer knows no positions (n_no_rope_layer_step of src/llama-hparams.h).
+UNROTATED_STEP = 4
 # models/baichuan.cpp: the larger model has biases of attention instead of rotations.
 BAICHUAN_7B_BLOCKS = 32
 # StableLM 2 12B and larger have no norm before the feed-forward network.
@@ -21,37 +23,16 @@ STABLE_12B_BLOCKS = 40
 
 
 @dataclass(frozen=True)
-class Experts:
-    """How a mixture of experts differs.
-
-    ``normed`` None: as the header says. ``shared``: plain, sigmoid or silu (what gates it) or None where no expert is shared;
-    ``halved``: the sum with it is scaled.
-    """
-
-    gating: str = "softmax"
-    activation: str = "silu"
-    gate: bool = True
-    bias: bool = False
-    selection_bias: bool = False
-    normed: Optional[bool] = True
-    scaled: bool = False
-    before: bool = False
-    shared: Optional[str] = None
-    shared_activation: str = "silu"
-    shared_first: bool = False
-    halved: bool = False
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A decoder of alternating attention and feed-forward networks. The defaults are LLaMA's.
 
     ``qk_norm``: none, head (each head before the rotation), after (each head after it), full (all heads together, before they
-    are split). ``rope``: all, none, sliding (only layers that slide), finetuned (unless the header
-    says no). ``residual``: serial,
-    parallel, same, same_last (one norm for both, added in different order), neox
-    (two norms, parallel where the header says so).
-    ``attention_gate``: wide (a number per element), head (per head). ``late_rows``: where all tokens pass the last layer too, the rows for output are chosen before or after the last norm.
+    are split), optional (as head where the file has its weights). ``rope``: all, none, sliding (only layers that slide),
+    sliding_or_dense (those, and layers without experts), sliding_or_none (those, or all where nothing slides), three_of_four,
+    finetuned (unless the header says no), small (Baichuan's smaller model). ``residual``: serial, parallel, same, same_last
+    (one norm for both networks, results added in different order), neox (two norms, parallel where the header says so),
+    stablelm. ``attention_gate``: wide (a number per element), head (per head). ``late_rows``: where all tokens pass the last
+    layer too, the rows for output are chosen before or after the last norm.
     """
 
     norm: str = RMS
@@ -63,14 +44,11 @@ class Recipe:
     clamp: bool = False
     qk_norm: str = "none"
     qk_norm_kind: str = RMS
-    qk_norm_weight: bool = True
-    qk_norm_bias: bool = False
     rope: str = "all"
     q_scaled: bool = False
     sinks: bool = False
     attention_soft_cap: bool = False
     attention_bias: bool = False
-    attention_scaled: bool = False
     post_attention_norm: bool = False
     ffn_norm: bool = True
     post_ffn_norm: bool = False
@@ -79,8 +57,7 @@ class Recipe:
     activation: str = "silu"
     gate: bool = True
     ffn_bias: bool = False
-    down_bias: Optional[bool] = None
-    experts: Optional[Experts] = None
+    experts: Experts | None = None
     embedding_scaled: bool = False
     embedding_norm: str = ""
     learned_positions: bool = False
@@ -105,7 +82,7 @@ class Recipe:
 Block = Callable[[Builder, Recipe, Tensor], Tensor]
 
 
-def build_decoder(b: Builder, recipe: Recipe, layers: Sequence[int], block_of: Optional[Block] = None) -> None:
+def build_decoder(b: Builder, recipe: Recipe, layers: Sequence[int], block_of: Block | None = None) -> None:
     """The whole graph, of the blocks whose numbers are given."""
     stack = int(b.fact("n_deepstack_layers") or 0) if recipe.deep_stack else 0
     value = b.embed((1 + stack) * b.width)
@@ -118,10 +95,11 @@ def build_decoder(b: Builder, recipe: Recipe, layers: Sequence[int], block_of: O
         value = b.norm(value, recipe.norm, recipe.norm_bias, recipe.embedding_norm != "plain")
     for number in layers:
         b.enter(b.shape.layers[number], number == layers[-1] and recipe.rows and not recipe.late_rows)
-        value = (block_of or block)(b, recipe, value)
+        before = value
+        value = (block_of or block)(b, recipe, before)
         if number < stack and b.embedded is not None:
             value = over(value, view(b.embedded, (b.width, value.ne[1], 1, 1)))
-        b.graph.mark(value)
+        b.graph.mark(value if value is not before else b.graph.nodes[-1])
     finish(b, recipe, value)
 
 
@@ -145,6 +123,7 @@ def _position_table(b: Builder) -> Tensor:
 
 
 def normed(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
+    """The recipe's norm."""
     return b.norm(value, recipe.norm, recipe.norm_bias, recipe.norm_weight)
 
 
@@ -205,9 +184,7 @@ def attention(b: Builder, recipe: Recipe, into: Tensor) -> Tensor:
     bias = b.has("blk.attn_output.bias", recipe.attention_bias)
     if not recipe.cached:
         return attend_uncached(b, heads, bias=bias, window=b.layer.sliding)
-    result = attend(
-        b, heads, bias=bias, output=not recipe.attention_gate, sinks=recipe.sinks, soft_cap=recipe.attention_soft_cap
-    )
+    result = attend(b, heads, bias=bias, output=not recipe.attention_gate, sinks=recipe.sinks, soft_cap=recipe.attention_soft_cap)
     if recipe.attention_gate:
         result = b.linear(gated(b, recipe.attention_gate, into, result), b.width)
     return over(result) if recipe.value_scaled else result
@@ -227,7 +204,7 @@ def positioned(b: Builder, recipe: Recipe, heads: Heads) -> Heads:
     """Queries and keys with their norms and rotations."""
     q, k, v = heads
     if recipe.qk_norm == "full":
-        q, k = (_whole_norm(b, recipe, item) for item in (q, k))
+        q, k = (whole_norm(b, item, recipe.qk_norm_kind) for item in (q, k))
     if recipe.qk_norm == "head" or (recipe.qk_norm == "optional" and b.has("blk.attn_q_norm.weight", optional_norm(b))):
         q, k = (_head_norm(b, recipe, item) for item in (q, k))
     if rotates(b, recipe):
@@ -248,18 +225,23 @@ def optional_norm(b: Builder) -> bool:
 
 
 def _head_norm(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
-    return b.norm(value, recipe.qk_norm_kind, recipe.qk_norm_bias, recipe.qk_norm_weight)
+    return b.norm(value, recipe.qk_norm_kind)
 
 
-def _whole_norm(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
+def whole_norm(b: Builder, value: Tensor, kind: str, bias: bool = False) -> Tensor:
+    """A norm of all heads together."""
     whole = value.src[0] if not value.strided else view(value, (value.ne[0] * value.ne[1], value.ne[2], 1, 1))
-    return view(_head_norm(b, recipe, whole), value.ne)
+    return view(b.norm(whole, kind, bias), value.ne)
 
 
 def rotates(b: Builder, recipe: Recipe) -> bool:
     """Whether this layer rotates queries and keys."""
     if recipe.rope == "sliding":
         return b.layer.sliding
+    if recipe.rope == "sliding_or_dense":
+        return b.layer.sliding or not b.layer.experts
+    if recipe.rope == "three_of_four":
+        return bool((b.layer.index + 1) % UNROTATED_STEP)
     if recipe.rope == "sliding_or_none":
         return b.layer.sliding or not b.shape.window_tokens
     if recipe.rope == "small":
@@ -279,51 +261,5 @@ def network(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
             recipe.activation,
             recipe.gate,
             b.has("blk.ffn_up.bias", recipe.ffn_bias),
-            recipe.down_bias,
         )
     return mixture(b, recipe.experts, value)
-
-
-def mixture(b: Builder, kind: Experts, value: Tensor) -> Tensor:
-    """Experts, and the shared ones beside them."""
-    facts = b.shape.experts
-    assert facts is not None
-    width = facts.feed_forward_length or b.layer.feed_forward_length
-    routed = experts(
-        b,
-        value,
-        width,
-        facts.count,
-        facts.used_count,
-        kind.gating,
-        kind.activation,
-        kind.gate,
-        b.has("blk.ffn_gate_up_exps.weight"),
-        kind.bias,
-        b.has("blk.exp_probs_b.bias", kind.selection_bias),
-        bool(b.fact("expert_weights_norm")) if kind.normed is None else kind.normed,
-        kind.scaled or (b.fact("expert_weights_scale") or 0.0) not in (0.0, 1.0),
-        kind.before,
-    )
-    if kind.shared is None:
-        return routed
-    beside = shared(b, kind, value, width)
-    total = over(beside, routed) if kind.shared_first else over(routed, beside)
-    return over(total) if kind.halved else total
-
-
-def shared(b: Builder, kind: Experts, value: Tensor, width: int) -> Tensor:
-    """The network that every token passes; a number per token may gate it."""
-    facts = b.shape.experts
-    assert facts is not None
-    width = facts.shared_feed_forward_length or width * max(facts.shared_count, 1)
-    result = feed_forward(b, value, width, kind.shared_activation, kind.gate)
-    if kind.shared == "sigmoid":
-        return over(result, over(b.linear(value, 1)))
-    if kind.shared == "silu":
-        number = b.linear(value, 1)
-        return over(result, over(over(number), number))
-    return result
-
-
-__all__ = ["LAYER", "Experts", "Recipe", "build_decoder"]

@@ -12,10 +12,12 @@ from typing import Any, Callable, Hashable, Sequence
 
 from ..model_shape import LayerShape, ModelShape
 from .allocator import Arena
+from .feed_forward import limits
 from .lifetimes import Lifetimes
 
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: dict[str, Callable[[ModelShape, int], Hashable]] = {
+    "smollm3": lambda shape, index: (index + 1) % 4 == 0,
     "llama4": lambda shape, index: (index + 1) % 4 == 0,
     "smallthinker": lambda shape, index: index % 4 == 0,
     "gemma3n": lambda shape, index: index < 10,
@@ -23,6 +25,12 @@ NUMBERED: dict[str, Callable[[ModelShape, int], Hashable]] = {
     "nomic-bert-moe": lambda shape, index: index % int(shape.fact("moe_every_n_layers") or 1) == 1,
     "qwen3vl": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
     "qwen3vlmoe": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
+    "deepseek32": lambda shape, index: index,
+    "glm-dsa": lambda shape, index: index,
+    "step35": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
+    "bailingmoe3": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
+    "kimi-k3": lambda shape, index: index,
+    "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or 1000),
     "rwkv7": lambda shape, index: index == 0,
     "arwkv7": lambda shape, index: index == 0,
 }

@@ -9,7 +9,9 @@ from typing import Sequence
 
 from .attention import Heads, attend_uncached, project
 from .builder import LAYER, Builder
-from .feed_forward import experts, feed_forward
+from .decoder import whole_norm
+from .feed_forward import feed_forward
+from .mixture import Experts, experts
 from .tensors import Tensor, outside, over, rope, rows_of, view
 
 ROTATING = frozenset({"nomic-bert", "nomic-bert-moe", "jina-bert-v3"})
@@ -51,15 +53,10 @@ def _attention(b: Builder, value: Tensor) -> Tensor:
     bias = b.has("blk.attn_qkv.bias" if fused else "blk.attn_q.bias", name not in UNBIASED)
     q, k, v = project(b, value, fused, bias)
     if b.has("blk.attn_q_norm.weight"):
-        q, k = (_whole_norm(b, item) for item in (q, k))
+        q, k = (whole_norm(b, item, LAYER, True) for item in (q, k))
     if name in ROTATING:
         q, k = rope(q, b.positions()), rope(k, b.positions())
     return attend_uncached(b, Heads(q, k, v), bias=b.has("blk.attn_output.bias", name not in UNBIASED))
-
-
-def _whole_norm(b: Builder, value: Tensor) -> Tensor:
-    whole = view(value, (value.ne[0] * value.ne[1], value.ne[2], 1, 1))
-    return view(b.norm(whole, LAYER, True), value.ne)
 
 
 def _network(b: Builder, value: Tensor) -> Tensor:
@@ -67,7 +64,7 @@ def _network(b: Builder, value: Tensor) -> Tensor:
     every = int(b.fact("moe_every_n_layers") or 0)
     facts = b.shape.experts
     if facts is not None and every and b.layer.index % every == 1:
-        return experts(b, value, width, facts.count, facts.used_count, activation="gelu", gate=False, normed=False)
+        return experts(b, value, Experts(activation="gelu", gate=False, normed=False, scaled=False, width=width))
     if name in ("bert", "nomic-bert-moe", "jina-bert-v3"):
         return feed_forward(b, value, width, "gelu", False, b.has("blk.ffn_up.bias", True))
     if name == "jina-bert-v2":

@@ -5,15 +5,15 @@ Source: src/models/gemma3n.cpp and gemma4.cpp of llama.cpp b10488.
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Sequence
 
 from .attention import Heads, attend
 from .builder import Builder
 from .decoder import Recipe, finish
-from .feed_forward import experts, feed_forward
-from .tensors import GET_ROWS, I32, OTHER, Tensor, concat, like, made, outside, over, product, rope, sum_rows, view
+from .feed_forward import feed_forward
+from .mixture import Experts, experts
+from .tensors import GET_ROWS, I32, OTHER, Tensor, concat, made, outside, over, product, rope, sum_rows, view
 
-RECIPE_4 = Recipe(late_rows="after")
 # models/gemma3n.cpp: the first layers keep only the largest activations (n_layer_sparsity).
 SPARSE_LAYERS = 10
 
@@ -38,7 +38,7 @@ def projected_embeddings(b: Builder, value: Tensor, looked_up: Tensor) -> Tensor
     return made(OTHER, (width, b.tokens, count, 1), (total,))
 
 
-def attention(b: Builder, into: Tensor, normed_values: bool = True) -> Tensor:
+def attention(b: Builder, into: Tensor) -> Tensor:
     """Queries always; keys and values only where the layer owns a cache."""
     layer, tokens = b.layer, b.tokens
     q_shape = (layer.key_length, layer.head_count, tokens, 1)
@@ -60,7 +60,7 @@ def _own_values(b: Builder) -> bool:
     return b.has("blk.attn_v.weight", b.shape.per_layer_embedding_length > 0)
 
 
-def block_4(b: Builder, value: Tensor, planes: Optional[Tensor]) -> Tensor:
+def block_4(b: Builder, value: Tensor, planes: Tensor | None) -> Tensor:
     """One layer of Gemma 4."""
     result = b.norm(attention(b, b.norm(value)))
     middle = over(result, value)
@@ -84,10 +84,9 @@ def _experts_4(b: Builder, value: Tensor) -> Tensor:
     assert facts is not None
     dense = b.norm(_dense_4(b, b.norm(value)))
     into = b.norm(value)
-    logits = b.linear(over(over(over(value)), b.weight), facts.count)
-    width = facts.feed_forward_length or b.layer.feed_forward_length
+    scores = b.linear(over(over(over(value)), b.weight), facts.count)
     fused = b.has("blk.ffn_gate_up_exps.weight", True)
-    routed = experts(b, into, width, facts.count, facts.used_count, activation="gelu", fused=fused, logits=logits)
+    routed = experts(b, into, Experts(activation="gelu", fused=fused, scaled=False), scores)
     return over(dense, b.norm(routed))
 
 
@@ -105,6 +104,7 @@ def build_4(b: Builder, layers: Sequence[int]) -> None:
 
 
 def magnitude(value: Tensor) -> Tensor:
+    """The length of each token's embedding, to scale others to it."""
     return over(sum_rows(over(value)))
 
 
@@ -127,7 +127,7 @@ def build_3n(b: Builder, layers: Sequence[int]) -> None:
     rest = b.linear(view(value, (b.width, b.tokens, streams - 1, 1)), b.width)
     rest = over(over(rest, target), magnitude(rest))
     merged = _stream(value)
-    for _ in range(streams - 1):
+    for _index in range(streams - 1):
         merged = over(merged, _stream(rest))
     b.last = True
     (merged,) = b.chosen(over(merged))
@@ -187,6 +187,3 @@ def _network_3n(b: Builder, value: Tensor, sparse: bool) -> Tensor:
         deviation = over(over(sum_rows(over(over(gate, mean)))))
         gate = over(over(gate, over(mean, over(deviation))))
     return b.linear(over(up, over(gate)), b.width)
-
-
-__all__ = ["like"]

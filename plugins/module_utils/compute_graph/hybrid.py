@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from .attention import Heads, attend
 from .builder import Builder
-from .decoder import Experts, Recipe, attention, mixture, network
-from .feed_forward import experts, feed_forward
-from .recurrent import delta_net, mamba1, mamba2, short_convolution
+from .decoder import Recipe, attention, network
+from .feed_forward import feed_forward
+from .mixture import Experts, experts
+from .recurrent import delta_net, delta_net_joint, mamba1, mamba2, short_convolution
 from .tensors import Tensor, like, over, rope, view
 
 DELTA = Recipe(qk_norm="head", late_rows="after", experts=Experts(shared="sigmoid"))
 GRANITE = Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain"))
 FALCON = Recipe()
 NEMOTRON = Recipe(rope="none", late_rows="after", activation="relu_sqr", gate=False)
-LFM = Recipe(qk_norm="head", experts=Experts())
+NEMOTRON_EXPERTS = Experts("sigmoid", "relu_sqr", gate=False, selection_bias=True, normed=None)
+LFM = Recipe(qk_norm="head", experts=Experts(selection_bias=True))
 JAMBA = Recipe(rope="none", experts=Experts(normed=False))
 MAMBA = Recipe()
 
@@ -37,10 +39,11 @@ def gated_attention(b: Builder, recipe: Recipe, into: Tensor) -> Tensor:
 
 
 def delta_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
-    """Qwen 3.5: three delta nets, one attention."""
+    """Qwen 3.5 and Qwen3-Next: three delta nets, one attention."""
     into = b.norm(value)
     b.graph.expand(into)
-    result = delta_net(b, into) if b.layer.recurrent else gated_attention(b, recipe, into)
+    net = delta_net_joint if b.shape.architecture == "qwen3next" else delta_net
+    result = net(b, into) if b.layer.recurrent else gated_attention(b, recipe, into)
     middle = over(result, value)
     return over(network(b, recipe, b.norm(middle)), middle)
 
@@ -82,21 +85,7 @@ def _network_alone(b: Builder, recipe: Recipe, into: Tensor) -> Tensor:
         return network(b, recipe, into)
     latent = int(b.fact("moe_latent_size") or 0)
     narrow = b.linear(into, latent) if latent else into
-    logits = b.linear(into, facts.count)
-    routed = experts(
-        b,
-        narrow,
-        facts.feed_forward_length,
-        facts.count,
-        facts.used_count,
-        "sigmoid",
-        "relu_sqr",
-        gate=False,
-        selection_bias=True,
-        normed=bool(b.fact("expert_weights_norm")),
-        scaled=(b.fact("expert_weights_scale") or 0.0) not in (0.0, 1.0),
-        logits=logits,
-    )
+    routed = experts(b, narrow, NEMOTRON_EXPERTS, b.linear(into, facts.count))
     if latent:
         routed = b.linear(routed, b.width)
     shared = feed_forward(b, into, facts.shared_feed_forward_length, "relu_sqr", gate=False)
@@ -127,6 +116,3 @@ def mamba_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     result = mamba2(b, into) if b.shape.architecture == "mamba2" else mamba1(b, into)
     result, value = b.chosen(result, value)
     return over(result, value)
-
-
-__all__ = ["mixture"]

@@ -23,6 +23,8 @@ CELL_STRIDE = 256
 KV_TYPES = frozenset({"f32", "f16", "bf16", "q4_0", "q8_0"})
 F16_BYTES = 2
 EXTRA_ALIGNMENT = 128
+# So few tokens of a sequence take a kernel that reads a quantised cache as it is.
+VECTOR_TOKENS = 2
 
 
 def flash_attention_supported(b: Builder, q: Tensor, k: Cached, v: Cached) -> bool:
@@ -48,7 +50,12 @@ def flash_attention_supported(b: Builder, q: Tensor, k: Cached, v: Cached) -> bo
 def flash_attention_extra(b: Builder, result: Tensor, k: Cached, v: Cached, tokens: int) -> int:
     """Bytes behind the result for copies of quantised (or BF16) keys and values as F16; few tokens need none."""
     plan = b.plan
-    if k.computed or plan.kv_type_k == "f16" or not result.on_device or tokens <= 2:
+    if (
+        k.computed
+        or plan.kv_type_k == "f16"
+        or not result.on_device
+        or (tokens <= VECTOR_TOKENS and is_quantised(plan.kv_type_k))
+    ):
         return 0
     size = result.data_bytes()
     padded = -(-size // EXTRA_ALIGNMENT) * EXTRA_ALIGNMENT
@@ -57,6 +64,3 @@ def flash_attention_extra(b: Builder, result: Tensor, k: Cached, v: Cached, toke
         padded = -(-size // EXTRA_ALIGNMENT) * EXTRA_ALIGNMENT
         size = padded + v.length * v.heads * v.cells * v.streams * F16_BYTES
     return size - result.data_bytes()
-
-
-__all__ = ["flash_attention_extra", "flash_attention_supported", "is_quantised"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .builder import LAYER
-from .decoder import Experts, Recipe
+from .decoder import Recipe
+from .mixture import Experts
 
 LLAMA = Recipe(experts=Experts())
 SELECTED = Experts(normed=None, selection_bias=True, shared="plain")
@@ -23,8 +24,9 @@ PARALLEL = Recipe(norm=LAYER, residual="parallel", logit_scaled=True)
 GATED_SANDWICH = replace(SANDWICH, rope="sliding", qk_norm="head", attention_gate="wide", norm_before_rows=True)
 
 LLAMA_LIKE: dict[str, Recipe] = {
-    **dict.fromkeys(("llama", "nanbeige", "llama-embed"), LLAMA),
-    **dict.fromkeys(("smollm3", "xverse", "internlm2", "ernie4_5", "exaone", "paddleocr", "plain"), Recipe()),
+    **dict.fromkeys(("llama", "nanbeige"), LLAMA),
+    **dict.fromkeys(("xverse", "internlm2", "ernie4_5", "exaone", "paddleocr"), Recipe()),
+    "smollm3": Recipe(rope="three_of_four"),
     "mistral3": LLAMA,
     "granite": Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain")),
     "qwen": Recipe(fused_qkv=True, qkv_bias=True, half_width=True),
@@ -57,12 +59,19 @@ CLASSICS: dict[str, Recipe] = {
     "starcoder2": replace(CLASSIC, rope="all"),
     "codeshell": replace(CLASSIC, rope="all", fused_qkv=True),
     "bloom": replace(CLASSIC, fused_qkv=True, embedding_norm="weighted"),
-    "mpt": replace(
-        CLASSIC, norm_bias=False, qkv_bias=False, attention_bias=False, ffn_bias=False, fused_qkv=True, clamp=True
-    ),
+    "mpt": replace(CLASSIC, norm_bias=False, qkv_bias=False, attention_bias=False, ffn_bias=False, fused_qkv=True, clamp=True),
     "gptneox": replace(CLASSIC, rope="all", fused_qkv=True, residual="neox"),
     "phi2": replace(CLASSIC, rope="all", q_scaled=True, residual="same", output_bias=True),
-    "falcon": replace(CLASSIC, rope="all", fused_qkv=True, qkv_bias=False, attention_bias=False, ffn_bias=False, residual="same_last", second_norm=True),
+    "falcon": replace(
+        CLASSIC,
+        rope="all",
+        fused_qkv=True,
+        qkv_bias=False,
+        attention_bias=False,
+        ffn_bias=False,
+        residual="same_last",
+        second_norm=True,
+    ),
     "jais": replace(CLASSIC, fused_qkv=True, activation="silu", gate=True),
     "jais2": replace(CLASSIC, rope="all", activation="relu_sqr"),
 }
@@ -85,7 +94,9 @@ MIXTURES: dict[str, Recipe] = {
     "granitemoe": Recipe(rope="finetuned", residual_scaled=True, logit_scaled=True, experts=Experts(shared="plain")),
     "qwen3moe": Recipe(qk_norm="head", experts=Experts()),
     "qwen2moe": Recipe(qkv_bias=True, experts=Experts(normed=False, shared="silu")),
-    "phimoe": Recipe(norm=LAYER, norm_bias=True, qkv_bias=True, attention_bias=True, q_scaled=True, output_bias=True, experts=Experts()),
+    "phimoe": Recipe(
+        norm=LAYER, norm_bias=True, qkv_bias=True, attention_bias=True, q_scaled=True, output_bias=True, experts=Experts()
+    ),
     "olmoe": Recipe(qk_norm="full", experts=Experts(normed=False)),
     "dbrx": Recipe(norm=LAYER, fused_qkv=True, clamp=True, experts=Experts()),
     "minimax-m2": Recipe(qk_norm="full", experts=Experts(selection_bias=True)),
@@ -94,7 +105,7 @@ MIXTURES: dict[str, Recipe] = {
     "bailingmoe2": Recipe(fused_qkv=True, qk_norm="head", experts=SELECTED),
     "dots1": Recipe(qk_norm="head", experts=SELECTED),
     "glm4moe": Recipe(qkv_bias=True, qk_norm="optional", experts=SELECTED),
-    "hunyuan-moe": Recipe(qk_norm="after", experts=Experts(shared="plain", shared_first=False)),
+    "hunyuan-moe": Recipe(qk_norm="after", experts=Experts(shared="plain")),
     "ernie4_5-moe": Recipe(experts=Experts(selection_bias=True, shared="plain")),
     "exaone-moe": Recipe(qk_norm="head", rope="sliding", experts=SELECTED),
     "hy_v3": Recipe(qk_norm="head", late_rows="after", experts=SELECTED),
@@ -105,7 +116,9 @@ MIXTURES: dict[str, Recipe] = {
     "step35": Recipe(qk_norm="head", attention_gate="head", late_rows="before", experts=SELECTED),
     "afmoe": replace(GATED_SANDWICH, embedding_scaled=True, experts=SELECTED),
     "mimo2": Recipe(sinks=True, value_scaled=True, experts=Experts(selection_bias=True)),
-    "cohere2moe": replace(PARALLEL, rope="sliding", late_rows="after", experts=Experts(normed=None, shared="plain", halved=True)),
+    "cohere2moe": replace(
+        PARALLEL, rope="sliding_or_dense", late_rows="after", experts=Experts(normed=None, shared="plain", halved=True)
+    ),
     "gpt-oss": Recipe(
         qkv_bias=True,
         attention_bias=True,
@@ -123,6 +136,7 @@ ENCODERS: dict[str, Recipe] = {
     ),
     "neo-bert": replace(UNCACHED, fused_qkv=True, activation="swiglu", logits=False),
     "eurobert": replace(UNCACHED, logits=False),
+    "llama-embed": replace(UNCACHED, logits=False, experts=Experts()),
     "dream": replace(UNCACHED, qkv_bias=True),
     "llada": UNCACHED,
     "llada-moe": replace(UNCACHED, qk_norm="head", experts=Experts(normed=False)),

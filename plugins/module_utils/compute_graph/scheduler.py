@@ -35,7 +35,7 @@ def schedule(graph: Graph, devices: int, pipeline: bool = False, offload: bool =
     """Assign a backend to every tensor and insert the copies. With no device everything is the CPU's."""
     nodes, cpu = graph.nodes, devices
     for leaf in graph.leaves:
-        leaf.backend = cpu
+        leaf.backend = leaf.pinned if leaf.pinned >= 0 else cpu
     if not devices:
         for node in nodes:
             node.backend = 0

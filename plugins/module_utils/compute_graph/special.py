@@ -10,15 +10,14 @@ from typing import Sequence
 
 from .attention import Heads, attend, project
 from .builder import Builder
-from .decoder import Experts, Recipe, block, build_decoder, network
-from .feed_forward import experts, feed_forward
-from .hybrid import Recipe as _Recipe
-from .recurrent import State, convolved, scan
-from .tensors import NONE, OTHER, Tensor, like, made, over, rope, rows_of, view
+from .decoder import Recipe, block, build_decoder, network
+from .feed_forward import feed_forward
+from .mixture import Experts, experts
+from .recurrent import State, convolved, scan, states
+from .tensors import NONE, OTHER, Tensor, like, made, over, rope, view
 
 # models/llama4.cpp: every fourth layer does not rotate (n_no_rope_layer_step); Scout norms queries and keys.
 UNROTATED_STEP = 4
-SCOUT_BLOCKS = 48
 LLAMA_4 = Recipe(experts=Experts(gating="sigmoid", normed=False, before=True, shared="plain"))
 
 
@@ -66,9 +65,9 @@ def deci_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
         else:
             q, k, v = project(b, result)
             result = attend(b, Heads(rope(q, b.positions()), rope(k, b.positions()), v))
-    result, value = b.chosen(result, value)
     if not b.layer.feed_forward_length:
-        return result
+        return value
+    result, value = b.chosen(result, value)
     middle = over(result, value) if heads else result
     return over(feed_forward(b, b.norm(middle), b.layer.feed_forward_length), middle)
 
@@ -82,8 +81,7 @@ def arctic_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     result, value = b.chosen(result, value)
     middle = over(result, value)
     dense = over(feed_forward(b, b.norm(middle), b.layer.feed_forward_length), middle)
-    width = facts.feed_forward_length or b.layer.feed_forward_length
-    return over(experts(b, b.norm(value), width, facts.count, facts.used_count), dense)
+    return over(experts(b, b.norm(value), Experts(scaled=False)), dense)
 
 
 def grok_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
@@ -95,8 +93,8 @@ def grok_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     result, value = b.chosen(result, value)
     middle = over(b.norm(result), value)
     into = b.norm(middle)
-    width = facts.feed_forward_length or b.layer.feed_forward_length
-    hidden = experts(b, into, width, facts.count, facts.used_count, activation="gelu")
+    gate = b.has("blk.ffn_gate_exps.weight", True)
+    hidden = experts(b, into, Experts(activation="gelu", gate=gate, scaled=False))
     if b.has("blk.ffn_up.weight", bool(facts.feed_forward_length)):
         dense = feed_forward(b, into, b.layer.feed_forward_length, "gelu")
         hidden = over(over(dense, hidden))
@@ -121,8 +119,7 @@ def small_thinker_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     result = attend(b, Heads(q, k, v))
     result, value, chances = b.chosen(result, value, chances)
     middle = over(result, value)
-    width = facts.feed_forward_length or b.layer.feed_forward_length
-    hidden = experts(b, b.norm(middle), width, facts.count, facts.used_count, "sigmoid", "relu", logits=chances)
+    hidden = experts(b, b.norm(middle), Experts("sigmoid", "relu", scaled=False), chances)
     return over(hidden, middle)
 
 
@@ -136,12 +133,12 @@ def grove_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     middle = over(result, value)
     into = b.norm(middle)
     chances = b.linear(into, facts.count)
-    first = experts(b, into, facts.feed_forward_length, facts.count, facts.used_count, logits=chances, selects=True)
+    kind = Experts(selects=True, scaled=False)
+    first = experts(b, into, kind, chances)
     groups = facts.count // max(int(b.fact("experts_per_group") or 1), 1)
     width = int(b.fact("expert_chunk_feed_forward_length") or facts.feed_forward_length)
-    second = experts(
-        b, first, width, facts.count, min(facts.used_count, groups), logits=chances, selects=True, grouped=groups != facts.count
-    )
+    chunks = replace(kind, width=width, used=min(facts.used_count, groups), grouped=groups != facts.count)
+    second = experts(b, first, chunks, chances)
     return over(over(first, over(second)), middle)
 
 
@@ -151,7 +148,7 @@ def build_chameleon(b: Builder, layers: Sequence[int]) -> None:
     logits = b.graph.nodes[-1]
     logits.output = False
     image = Tensor()
-    image.op, image.ne = NONE, (IMAGE_TOKENS, 1, 1, 1)
+    image.op, image.ne, image.pinned = NONE, (IMAGE_TOKENS, 1, 1, 1), b.home
     blocked = view(image, image.ne)
     blocked.op = OTHER
     result = like(logits, blocked)
@@ -164,6 +161,7 @@ IMAGE_TOKENS = 8196 - 4
 
 
 def chameleon_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
+    """The larger model norms results, the smaller one inputs."""
     swapped = bool(b.fact("swin_norm"))
     changed = replace(recipe, pre_norm=not swapped, ffn_norm=not swapped)
     return block(b, replace(changed, post_attention_norm=swapped, post_ffn_norm=swapped), value)
@@ -185,7 +183,6 @@ def build_talkie(b: Builder, layers: Sequence[int]) -> None:
     b.output(b.norm(value, weight=False), scale=True)
 
 
-PLAMO_2 = _Recipe()
 # models/plamo2.cpp: the width of the time step's matrix is at least this.
 STEP_WIDTH = 64
 
@@ -205,16 +202,18 @@ def plamo2_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 
 
 def plamo2_state(b: Builder, into: Tensor) -> Tensor:
+    """PLaMo 2's recurrent network: everything of a head beside each other, norms of what the scan takes."""
     s = State(b)
     length = s.inner // s.ranks
+    rolling = states(b, s.rolling)
     both = b.linear(view(into, (b.width, s.each, s.sequences, 1)), 2 * s.inner)
     turned = like(view(both, (2 * length, s.ranks, s.each, s.sequences)))
     x = like(view(turned, (s.inner, s.each, s.sequences, 1)))
     z = view(turned, (length, s.ranks, s.each, s.sequences))
-    x = convolved(b, s, x, s.inner, False)
+    x = convolved(b, s, x, s.inner, False, rolling=rolling)
     step_width = max(STEP_WIDTH, b.width // 16)
     mixed = b.linear(x, step_width + 2 * s.size)
-    first, second = (b.norm(view(mixed, (s.size, s.each, s.sequences, 1))) for _ in range(2))
+    first, second = (b.norm(view(mixed, (s.size, s.each, s.sequences, 1))) for _index in range(2))
     step = b.norm(view(mixed, (step_width, s.each, s.sequences, 1)))
     step = b.linear(step, s.ranks, True)
     heads = view(x, (length, s.ranks, s.each, s.sequences))
@@ -223,6 +222,3 @@ def plamo2_state(b: Builder, into: Tensor) -> Tensor:
     y = over(view(result, heads.ne), over(heads, b.weight))
     y = made(OTHER, y.ne, (like(z), y))
     return view(b.linear(view(y, (s.inner, s.each, s.sequences, 1)), b.width), (b.width, b.tokens, 1, 1))
-
-
-__all__ = ["rows_of"]
