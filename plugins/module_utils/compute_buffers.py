@@ -47,6 +47,9 @@ Structure = Tuple[Plan, Tuple[int, ...]]
 MOST_STRUCTURES = 256
 _LIFETIMES: dict[tuple[ModelShape, Structure, tuple[int, ...], int], Lifetimes] = {}
 
+# Which choice of layers was enough for a structure; the next question begins with it.
+_SUFFICED: dict[tuple[ModelShape, Structure, int], int] = {}
+
 
 def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
     """The compute buffers of each pool. ``settings`` resolved; accelerators of kind cpu are the host."""
@@ -155,13 +158,16 @@ def laid_out(shape: ModelShape, plan: Plan, devices: Sequence[Pool]) -> tuple[Wa
     kinds, choices = layers_of(shape, plan.homes)
     if not plan.kv_offload or (len(devices) > 1 and not plan.full_offload):
         choices = choices[-1:]
-    for kept in choices:
+    structure = structure_of(plan)
+    tried = (shape, structure, len(devices))
+    for kept in choices[_SUFFICED.get(tried, 0) :]:
         graph = graph_of(shape, plan, kept)
-        lives = lifetimes_of(graph, shape, structure_of(plan), kept, len(devices))
+        lives = lifetimes_of(graph, shape, structure, kept, len(devices))
         arenas = [*_device_arenas(shape, devices), Arena(HOST_ALIGNMENT)]
         walk = Walk(kinds, kept, lives)
         if walk.run(slot_sizes(lives, graph, arenas), arenas):
             break
+    _SUFFICED[tried] = choices.index(kept)
     return walk, graph
 
 
@@ -183,6 +189,7 @@ def lifetimes_of(graph: Graph, shape: ModelShape, structure: Structure, layers: 
         return known
     if len(_LIFETIMES) >= MOST_STRUCTURES:
         _LIFETIMES.clear()
+        _SUFFICED.clear()
     plan = structure[0]
     pipeline = devices > 1 and plan.full_offload and plan.kv_offload
     _LIFETIMES[key] = known = lifetimes(schedule(graph, devices, pipeline), graph, devices + 1)

@@ -48,7 +48,9 @@ def mixture(b: Builder, kind: Experts, value: Tensor) -> Tensor:
         selection_bias=selection_biased(b, kind.selection_bias),
     )
     result = experts(b, value, kind)
-    if kind.shared is None:
+    # Granite's smaller mixtures have no shared expert, and their headers no length of it.
+    usual = not b.shape.architecture.startswith("granite") or bool(b.fact("expert_shared_feed_forward_length"))
+    if kind.shared is None or not b.has("blk.ffn_up_shexp.weight", usual):
         return result
     total = over(result, shared(b, kind, value))
     return over(total) if kind.halved else total
