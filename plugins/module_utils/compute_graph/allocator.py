@@ -51,7 +51,7 @@ class Arena:
         """Bytes of the copy of a node's source."""
         source = node.src[index]
         size = self.weight_bytes(node) if source.weight and self.weight_bytes else copied_bytes(source)
-        return (size + self.alignment - 1) // self.alignment * self.alignment or self.alignment
+        return (size + self.alignment - 1) // self.alignment * self.alignment
 
     def replay(self, events: Sequence[int], sizes: Sequence[int], offsets: list[int]) -> None:
         """Allocate slots, and free those that are given as complements; ``sizes`` and ``offsets`` are by slot.

@@ -103,6 +103,7 @@ class Walk:
         self.kinds, self.kept, self.lives = kinds, kept, lives
         self.arenas: Sequence[Arena] = ()
         self.sizes: Sequence[int] = ()
+        self.events = lives.events
         self.offsets = [0] * len(lives.nodes)
         self.handed_on: list[list[int]] = []
         self.legacies: list[tuple[tuple[int, int], ...]] = []
@@ -115,7 +116,7 @@ class Walk:
 
         ``sizes``: bytes of each slot.
         """
-        self.sizes, self.arenas = sizes, arenas
+        self.sizes, self.arenas, self.events = sizes, arenas, self.lives.events_of(sizes)
         if len(self.kept) < len(self.kinds):
             self._find_stand_ins()
         for part in range(len(self.kept)):
@@ -136,7 +137,7 @@ class Walk:
                 self.stand_ins[before, kind, self.legacies[part - 1]] = part
 
     def _lay_out(self, part: int) -> None:
-        for arena, events in zip(self.arenas, self.lives.events[part]):
+        for arena, events in zip(self.arenas, self.events[part]):
             arena.replay(events, self.sizes, self.offsets)
         self.splits += self.lives.splits[part]
 

@@ -42,6 +42,12 @@ class Lifetimes:
     handed_on: list[list[int]]
     compared: list[tuple[int, int, bool]]
 
+    def events_of(self, sizes: Sequence[int]) -> list[list[list[int]]]:
+        """The events of slots that have a size: results without rows take no memory."""
+        if 0 not in sizes:
+            return self.events
+        return [[[slot for slot in events if sizes[max(slot, ~slot)]] for events in part] for part in self.events]
+
     def fits(self, graph: Graph) -> bool:
         """Whether this holds for a graph of other sizes too: results can be written over the same sources as here."""
         nodes = graph.nodes
@@ -60,7 +66,7 @@ def lifetimes(schedule: Schedule, graph: Graph, buffers: int) -> Lifetimes:
 
 
 def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> list[int]:
-    """The bytes of each slot for a graph of the same structure; a size that no header says is no size at all, but a slot."""
+    """The bytes of each slot for a graph of the same structure."""
     nodes, leaves = graph.nodes, graph.leaves
     alignments = [arena.alignment for arena in arenas]
     sizes = []
@@ -76,7 +82,7 @@ def slot_sizes(lives: Lifetimes, graph: Graph, arenas: Sequence[Arena]) -> list[
         if tensor.extra_bytes and arenas[buffer].device:
             size += tensor.extra_bytes
         alignment = alignments[buffer]
-        sizes.append((size + alignment - 1) // alignment * alignment or alignment)
+        sizes.append((size + alignment - 1) // alignment * alignment)
     return sizes
 
 

@@ -192,6 +192,12 @@ def test_names_of_tensors_decide_where_they_are_known(names, same):
     assert (listed == usual) is same
 
 
+def test_a_width_that_the_header_does_not_say_takes_no_memory():
+    unsaid = {key: value for key, value in NARROW.items() if "feed_forward" not in key}
+    assert buffers(describe(unsaid), (GPU,), gpu_layers=9).graph_splits is not None
+    assert buffers(describe(unsaid), ()).host_bytes <= buffers(describe(NARROW), ()).host_bytes
+
+
 def test_the_largest_matrix_counts_where_a_device_copies_weights():
     shape, small = describe(LLAMA_8B), named(["blk.0.ffn_up.weight"])
     listed = replace(shape, tensors=small.tensors and replace(small.tensors, matrix_bytes=((4096, 4096 * 14336, 2**28),)))
