@@ -42,6 +42,9 @@ LIVE_STATE = 8
 LIVE_STATE_BLENDED = 18
 # A result with the converted cache behind it is one block, which rarely fits where another was.
 LIVE_CONVERTED = 3
+# An indexer whose scores need no memory for each of its heads (ggml/src/ggml-cuda/lightning-indexer.cu).
+INDEXER_LENGTH = 128
+INDEXER_HEADS = (32, 64)
 # Lengths of keys and values that a device's flash attention takes (ggml/src/ggml-cuda/fattn.cu), and of how many heads of
 # queries for one of keys the number has to be a multiple; the host computes others.
 DEVICE_LENGTHS = {(length, length): 1 for length in (64, 80, 96, 112, 128, 256)}
@@ -202,7 +205,9 @@ def _attention(case: _Case, layer: LayerShape) -> int:
         total += layer.head_count_kv * layer.value_length * case.cells.streams * cells * F32_BYTES
     if case.shape.indexer_length:
         index_heads = max(case.fact("attention.indexer.head_count"), 1)
-        total += case.row * (LIVE_SCORES * (1 + index_heads) * cells + LIVE_QUERIES * index_heads * case.shape.indexer_length)
+        fused = case.shape.known and case.shape.indexer_length == INDEXER_LENGTH and index_heads in INDEXER_HEADS
+        scored = LIVE_SCORES * (1 if fused else 1 + index_heads) * cells
+        total += case.row * (scored + LIVE_QUERIES * index_heads * case.shape.indexer_length)
     return total
 
 

@@ -10,29 +10,44 @@ from __future__ import annotations
 
 from typing import Any, Callable, Hashable, Sequence
 
-from ..model_shape import LayerShape, ModelShape
+from ..model_shape import MAX_LAYERS, LayerShape, ModelShape
 from .allocator import Arena
 from .feed_forward import limits
 from .lifetimes import Lifetimes
 
+
+def _every_fourth(_shape: ModelShape, index: int) -> Hashable:
+    return (index + 1) % 4 == 0
+
+
+def _first(_shape: ModelShape, index: int) -> Hashable:
+    return index == 0
+
+
+def _each(_shape: ModelShape, index: int) -> Hashable:
+    """No two layers are alike: each leaves more or less to those behind it."""
+    return index
+
+
+def _deep_stacked(shape: ModelShape, index: int) -> Hashable:
+    return index < int(shape.fact("n_deepstack_layers") or 0)
+
+
+def _limited(shape: ModelShape, index: int) -> Hashable:
+    return limits(shape, index, "swiglu_clamp_exp"), limits(shape, index, "swiglu_clamp_shexp")
+
+
 # What differs by the number of a layer alone, by architecture (src/models/*.cpp of llama.cpp b10488).
 NUMBERED: dict[str, Callable[[ModelShape, int], Hashable]] = {
-    "smollm3": lambda shape, index: (index + 1) % 4 == 0,
-    "llama4": lambda shape, index: (index + 1) % 4 == 0,
-    "smallthinker": lambda shape, index: index % 4 == 0,
-    "gemma3n": lambda shape, index: index < 10,
-    "modern-bert": lambda shape, index: index == 0,
+    **dict.fromkeys(("llama4", "smollm3"), _every_fourth),
+    **dict.fromkeys(("modern-bert", "rwkv7", "arwkv7"), _first),
+    **dict.fromkeys(("deepseek32", "glm-dsa", "kimi-k3"), _each),
+    **dict.fromkeys(("qwen3vl", "qwen3vlmoe"), _deep_stacked),
+    **dict.fromkeys(("step35", "bailingmoe3"), _limited),
+    "smallthinker": lambda _shape, index: index % 4 == 0,
+    "gemma3n": lambda _shape, index: index < 10,
     "nomic-bert-moe": lambda shape, index: index % int(shape.fact("moe_every_n_layers") or 1) == 1,
-    "qwen3vl": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
-    "qwen3vlmoe": lambda shape, index: index < int(shape.fact("n_deepstack_layers") or 0),
-    "deepseek32": lambda shape, index: index,
-    "glm-dsa": lambda shape, index: index,
-    "step35": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
-    "bailingmoe3": lambda shape, index: tuple(limits(shape, index, f"swiglu_clamp_{part}exp") for part in ("", "sh")),
-    "kimi-k3": lambda shape, index: index,
-    "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or 1000),
-    "rwkv7": lambda shape, index: index == 0,
-    "arwkv7": lambda shape, index: index == 0,
+    "rwkv6": lambda shape, index: not (index + 1) % int(shape.fact("rescale_every_n_layers") or MAX_LAYERS + 1),
 }
 # How often each step from one kind to the next is built before the whole model is.
 REPEATS = (1, 2, 5)
