@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..model_shape import LayerShape, ModelShape
+from ..model_facts import ExpertShape, StateShape
+from ..model_shape import LayerShape, MemoryShapeError, ModelShape
 from .tensors import (
     F32,
     GET_ROWS,
@@ -90,6 +91,20 @@ class Builder:
         self.embedded: Tensor | None = None
         self.names = shape.tensors.names if shape.tensors else None
         self.facts = dict(shape.facts)
+
+    @property
+    def experts(self) -> ExpertShape:
+        """The mixture of experts that the graph needs. Raises MemoryShapeError where the header has none."""
+        if self.shape.experts is None:
+            raise MemoryShapeError(f"the header of this {self.shape.architecture} model has no expert_count, which it needs")
+        return self.shape.experts
+
+    @property
+    def state(self) -> StateShape:
+        """The state of the recurrent layers. Raises MemoryShapeError where the header has none."""
+        if self.shape.state is None:
+            raise MemoryShapeError(f"the header of this {self.shape.architecture} model has no recurrent layers, which it needs")
+        return self.shape.state
 
     def fact(self, key: str, default: Any = None) -> Any:
         """A value of the metadata, without the architecture's prefix."""

@@ -80,8 +80,7 @@ def _dense_4(b: Builder, value: Tensor) -> Tensor:
 
 def _experts_4(b: Builder, value: Tensor) -> Tensor:
     """A dense network and a mixture of experts beside each other, each with norms of its own."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     dense = b.norm(_dense_4(b, b.norm(value)))
     into = b.norm(value)
     scores = b.linear(over(over(over(value)), b.weight), facts.count)

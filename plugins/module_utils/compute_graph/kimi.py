@@ -164,8 +164,7 @@ def _situ_network(b: Builder, into: Tensor, width: int) -> Tensor:
 
 def _latent_mixture(b: Builder, into: Tensor) -> Tensor:
     """Experts of a narrower width, and shared ones of the full width."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     latent, narrow = _latent_input(b, into)
     kind = Experts(activation="situ", selection_bias=selection_biased(b, True), normed=None)
     routed = experts(b, narrow, kind, b.linear(into, facts.count))

@@ -63,8 +63,7 @@ def selection_biased(b: Builder, usual: bool) -> bool:
 
 def shared(b: Builder, kind: Experts, value: Tensor) -> Tensor:
     """The network that every token passes; a number per token may gate it."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     width = facts.shared_feed_forward_length or expert_width(b, kind) * max(facts.shared_count, 1)
     result = feed_forward(b, value, width, gate=kind.gate)
     if kind.shared == "sigmoid":
@@ -77,15 +76,13 @@ def shared(b: Builder, kind: Experts, value: Tensor) -> Tensor:
 
 def expert_width(b: Builder, kind: Experts) -> int:
     """Elements between the matrices of one expert."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     return kind.width or facts.feed_forward_length or b.layer.feed_forward_length
 
 
 def experts(b: Builder, value: Tensor, kind: Experts, scores: Tensor | None = None) -> Tensor:
     """The experts that are not shared. ``scores``: of each expert, where they come from elsewhere."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     used, tokens = kind.used or facts.used_count, value.ne[1]
     if scores is None:
         scores = b.linear(value, facts.count, kind.bias)

@@ -20,8 +20,7 @@ class State:
     """The sizes of the state of this model's recurrent layers."""
 
     def __init__(self, b: Builder) -> None:
-        facts = b.shape.state
-        assert facts is not None
+        facts = b.state
         self.inner, self.size, self.groups = facts.inner_size, facts.state_size, facts.group_count
         self.ranks, self.kernel = facts.time_step_rank, facts.conv_kernel
         self.head_length = facts.head_length

@@ -74,8 +74,7 @@ def deci_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 
 def arctic_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """A dense network, and experts that see the layer's input."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     q, k, v = project(b, b.norm(value))
     result = attend(b, Heads(rope(q, b.positions()), rope(k, b.positions()), v))
     result, value = b.chosen(result, value)
@@ -86,8 +85,7 @@ def arctic_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 
 def grok_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """Soft-capped attention, norms behind it and behind the experts, beside which a dense network may stand."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     q, k, v = project(b, b.norm(value))
     result = attend(b, Heads(rope(q, b.positions()), rope(k, b.positions()), v), grok=True)
     result, value = b.chosen(result, value)
@@ -110,8 +108,7 @@ def build_grok(b: Builder, layers: Sequence[int]) -> None:
 
 def small_thinker_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """The experts are chosen before attention."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     chances = b.linear(value, facts.count)
     q, k, v = project(b, b.norm(value))
     if b.layer.index % UNROTATED_STEP:
@@ -125,8 +122,7 @@ def small_thinker_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 
 def grove_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """Experts, and smaller ones of which each belongs to a group of them."""
-    facts = b.shape.experts
-    assert facts is not None
+    facts = b.experts
     q, k, v = project(b, b.norm(value))
     q, k = rope(b.norm(q), b.positions()), rope(b.norm(k), b.positions())
     result, value = b.chosen(attend(b, Heads(q, k, v)), value)

@@ -179,8 +179,8 @@ def test_a_note_leaves_a_prediction_exact():
 NARROW = {**LLAMA_8B, "llama.feed_forward_length": 1024, "llama.vocab_size": 1000}
 
 
-def named(names, metadata=NARROW):
-    return describe(metadata, [("token_embd.weight", (4096, 1000), 12), *((name, (4096, 4096), 12) for name in names)])
+def named(names, metadata=None):
+    return describe(metadata or NARROW, [("token_embd.weight", (4096, 1000), 12), *((name, (4096, 4096), 12) for name in names)])
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,8 @@ def test_a_file_is_found_anywhere(tmp_path):
     assert (files.shape.architecture, where) == ("llama", str(tmp_path / "m.gguf"))
 
 
-def fitted(asked, *accelerators, engine=OLLAMA, find=on_disk, **changes):
-    machine = host(*accelerators, engine=engine, **changes)
+def fitted(asked, *accelerators, engine=None, find=on_disk, **changes):
+    machine = host(*accelerators, engine=engine or OLLAMA, **changes)
     pools = budgets(machine, Policy(headroom_gib=0))
     sizes = {name: size_of(name, item, machine, find) for name, item in asked.items()}
     return place(sizes, pools, machine), pools, sizes
