@@ -16,7 +16,7 @@ from .compute_graph.builder import WITH_ENCODER, Builder, Plan
 from .compute_graph.depth import REPEATS, Walk, kinds_of, shortened
 from .compute_graph.families import BUILDERS
 from .compute_graph.lifetimes import Lifetimes, lifetimes, slot_sizes
-from .compute_graph.scheduler import OFFLOAD_ROWS, schedule
+from .compute_graph.scheduler import OFFLOAD_ROWS, PIPELINE_COPIES, schedule
 from .compute_graph.tensors import FLASH_ATTENTION, Graph
 from .compute_graph.weights import WeightBytes
 from .memory_settings import Pool, Settings, cells_of
@@ -57,6 +57,8 @@ def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[P
         return compute_bound(shape, settings, accelerators)
     devices = tuple(pool for pool in accelerators if pool.kind != "cpu")
     plan = plan_of(shape, settings, devices)
+    if devices and _blends(shape) and (len(devices) > 1 or _on_host(plan) or not plan.kv_offload):
+        return _blended_bound(shape, settings, accelerators, plan)
     walk, graph = laid_out(shape, plan, devices)
     if settings.flash_attention == "auto" and devices and _without_kernel(graph, FLASH_ATTENTION):
         walk, graph = laid_out(shape, replace(plan, flash=False, values_by_row=True), devices)
@@ -86,6 +88,20 @@ def _reasons(settings: Settings, plan: Plan, devices: Sequence[Pool]) -> tuple[s
     if devices and not settings.kv_offload:
         reasons.append("the cache stays on the host: what passes between it and the device is counted with a margin")
     return tuple(reasons)
+
+
+def _blends(shape: ModelShape) -> bool:
+    """RWKV: llama.cpp computes a step of every layer on the host, which the replay does not find."""
+    return shape.state is not None and shape.state.kind == "rwkv"
+
+
+def _blended_bound(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...], plan: Plan) -> ComputeBuffers:
+    """A bound where several devices keep copies of what each layer passes to the host and back."""
+    bound = compute_bound(shape, settings, accelerators)
+    passed = PIPELINE_COPIES * shape.embedding_length * plan.tokens * F32_BYTES * shape.block_count
+    on_devices = tuple(size + passed if size else 0 for size in bound.accelerator_bytes)
+    reason = "compute buffers are a bound: each layer passes something to the host and back"
+    return replace(bound, accelerator_bytes=on_devices, host_bytes=bound.host_bytes + passed, reasons=(reason,))
 
 
 def _layer_embeddings_bytes(shape: ModelShape, plan: Plan) -> int:

@@ -103,6 +103,19 @@ def test_what_is_not_exact_is_a_bound_and_says_why(pools, changes, words):
     assert all(word in reason for word, reason in zip(words, found.reasons, strict=True))
 
 
+RWKV_7 = {
+    "general.architecture": "rwkv7", "rwkv7.block_count": 32, "rwkv7.context_length": 1048576, "rwkv7.embedding_length": 2560,
+    "rwkv7.vocab_size": 65536, "rwkv7.feed_forward_length": 10240, "rwkv7.wkv.head_size": 64, "rwkv7.token_shift_count": 2,
+}  # fmt: skip
+
+
+def test_rwkv_is_exact_on_one_device_only():
+    one, two = (buffers(describe(RWKV_7), pools, ubatch_tokens=512) for pools in ((GPU,), TWO))
+    assert (one.exact, two.exact) == (True, False)
+    # what llama.cpp b10488 allocated on two simulated CUDA devices and on the host
+    assert all(size / MIB > truth for size, truth in zip((*two.accelerator_bytes, two.host_bytes), (452, 447, 631), strict=True))
+
+
 @pytest.mark.parametrize(("pools", "changes", "more"), [((GPU,), {}, 1.0), (TWO, {}, 1.0), ((GPU,), {"gpu_layers": 10}, 1.5)])
 def test_a_bound_has_a_margin_over_the_replay(pools, changes, more):
     shape = shape_of(LLAMA)
