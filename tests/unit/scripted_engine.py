@@ -30,7 +30,11 @@ class Asked:
     connection: int
     read_ns: int
     sent_ns: list[int] = field(default_factory=list)
-    done_ns: int = 0
+
+    @property
+    def done_ns(self) -> int:
+        """When the last of the answer went out: what the client does next can only be later."""
+        return self.sent_ns[-1] if self.sent_ns else self.read_ns
 
 
 class ScriptedEngine:
@@ -83,7 +87,6 @@ class ScriptedEngine:
                 self.asked.append(asked)
                 script = self.answer(asked) if self.answer else None
                 going = self._perform(connection, asked, self._receipt(asked) if script is None else script)
-                asked.done_ns = time.perf_counter_ns()
                 if not going:
                     return
 

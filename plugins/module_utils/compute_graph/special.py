@@ -74,7 +74,6 @@ def deci_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
 
 def arctic_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """A dense network, and experts that see the layer's input."""
-    facts = b.experts
     q, k, v = project(b, b.norm(value))
     result = attend(b, Heads(rope(q, b.positions()), rope(k, b.positions()), v))
     result, value = b.chosen(result, value)
