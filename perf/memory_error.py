@@ -112,27 +112,38 @@ def parts_of(pool: PoolParts) -> dict[str, float]:
 NOTHING = {"weights": 0.0, "context": 0.0, "compute": 0.0, "total": 0.0}
 
 
-def cases_of(rows: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> tuple[dict[str, list[Case]], float, list[str]]:
-    """Cases of the CPU, of the device and of the host beside it, the seconds that the predictions took, and what went wrong."""
-    started = time.perf_counter()
+@dataclass
+class Spent:
+    """The seconds that predictions took: for the CPU, models read from their metadata included, and for the device."""
+
+    cpu_s: float = 0.0
+    device_s: float = 0.0
+
+
+def cases_of(rows: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> tuple[dict[str, list[Case]], Spent, list[str]]:
+    """Cases of the CPU, of the device and of the host beside it, what the predictions took, and what went wrong."""
+    spent = Spent()
     shapes: dict[str, ModelShape] = {}
     found: dict[str, list[Case]] = {side: [] for side in SIDES}
     wrong = []
     for number, row in enumerate(rows, 1):
         truths = truths_of(row)
+        started = time.perf_counter()
         try:
             name = row["model"]
             if name not in shapes:
                 shapes[name] = describe(models[name]["metadata"], models[name].get("tensors_summary"))
             files = ModelFiles(shapes[name], row.get("file_size") or models[name].get("file_size"))
-            predicted = predicted_sides(files, settings_of(row["settings"]), "device" in truths)
+            predicted = predicted_sides(files, settings_of(row["settings"]), "device" in truths, spent)
         # Whatever it is: this row has no prediction, the others are judged all the same.
         except Exception as error:
             wrong.append(f"row {number} ({row.get('model')}): {type(error).__name__}: {error}")
             predicted = dict.fromkeys(SIDES, NOTHING)
+        spent.cpu_s += time.perf_counter() - started
         for side, truth in truths.items():
             found[side].append(Case(row["model"], row.get("family") or "?", row.get("settings") or {}, truth, predicted[side]))
-    return found, time.perf_counter() - started, wrong
+    spent.cpu_s -= spent.device_s
+    return found, spent, wrong
 
 
 def truths_of(row: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
@@ -142,11 +153,13 @@ def truths_of(row: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     return {side: truth for side, truth in truths.items() if truth}
 
 
-def predicted_sides(files: ModelFiles, settings: Settings, with_device: bool) -> dict[str, dict[str, float]]:
+def predicted_sides(files: ModelFiles, settings: Settings, with_device: bool, spent: Spent) -> dict[str, dict[str, float]]:
     """The parts that are predicted for each side."""
     sides = {"cpu": parts_of(predict(files, settings).host)}
     if with_device:
+        started = time.perf_counter()
         found = predict(files, settings, DEVICE)
+        spent.device_s += time.perf_counter() - started
         sides.update(device=parts_of(found.accelerators[0]), host=parts_of(found.host))
     return sides
 
@@ -170,12 +183,12 @@ def figures(cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
-def summary(found: Mapping[str, list[Case]], seconds: float) -> dict[str, Any]:
+def summary(found: Mapping[str, list[Case]], spent: Spent) -> dict[str, Any]:
     """The object that --json prints."""
     return {
         **figures(found["cpu"]),
-        "seconds": round(seconds, 3),
-        "device": figures(found["device"]),
+        "seconds": round(spent.cpu_s, 3),
+        "device": {**figures(found["device"]), "seconds": round(spent.device_s, 3)},
         "host": figures(found["host"]),
     }
 
@@ -369,17 +382,19 @@ def put_into(path: Path, table: str) -> None:
     path.write_text(README_TABLE.sub(lambda _match: f"{table}\n", text), encoding="utf-8")
 
 
-def show(said: argparse.Namespace, rows: list[dict[str, Any]], found: dict[str, list[Case]], seconds: float) -> None:
+def show(said: argparse.Namespace, rows: list[dict[str, Any]], found: dict[str, list[Case]], spent: Spent) -> None:
     """Print what was asked for."""
     if said.json:
-        print(json.dumps(summary(found, seconds)))
+        print(json.dumps(summary(found, spent)))
     elif said.markdown:
         print(lines(comparison(found, rows), markdown=True))
     elif said.readme:
         put_into(said.readme, lines(comparison(found, rows), markdown=True))
     else:
         print(report(found, rows, said.every_row))
-        print(f"\n{sum(map(len, found.values()))} numbers in {seconds:.2f} s")
+        print(
+            f"\n{len(found['cpu'])} predictions for the CPU in {spent.cpu_s:.2f} s, {len(found['device'])} for the device in {spent.device_s:.2f} s"
+        )
 
 
 def main(words: Sequence[str]) -> int:
@@ -387,8 +402,8 @@ def main(words: Sequence[str]) -> int:
     said = arguments(words)
     try:
         rows, models = read(said.rows, said.models)
-        found, seconds, wrong = cases_of(rows, models)
-        show(said, rows, found, seconds)
+        found, spent, wrong = cases_of(rows, models)
+        show(said, rows, found, spent)
     except Unusable as error:
         print(f"memory_error: {error}", file=sys.stderr)
         return 2

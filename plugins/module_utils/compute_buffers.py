@@ -6,9 +6,11 @@ ggml/src/ggml-backend.cpp of llama.cpp b10488. An architecture whose graph nobod
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from typing import Sequence, Tuple
+from typing import Iterator, Sequence, Tuple
 
 from .compute_bound import ComputeBuffers, compute_bound
 from .compute_graph.allocator import Arena, ChunkedArena
@@ -51,10 +53,28 @@ _LIFETIMES: dict[tuple[ModelShape, Structure, tuple[int, ...], int], Lifetimes] 
 _SUFFICED: dict[tuple[ModelShape, Structure, int], int] = {}
 
 
+@lru_cache(maxsize=1024)
 def compute_buffers(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
     """The compute buffers of each pool. ``settings`` resolved; accelerators of kind cpu are the host."""
     if shape.architecture not in BUILDERS:
         return compute_bound(shape, settings, accelerators)
+    with without_collecting():
+        return _replayed(shape, settings, accelerators)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """A graph is thousands of small objects that all live to its end: looking for garbage among them costs a sixth."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _replayed(shape: ModelShape, settings: Settings, accelerators: tuple[Pool, ...]) -> ComputeBuffers:
     devices = tuple(pool for pool in accelerators if pool.kind != "cpu")
     plan = plan_of(shape, settings, devices)
     if devices and _blends(shape) and (len(devices) > 1 or _on_host(plan) or not plan.kv_offload):

@@ -6,6 +6,7 @@ llama.cpp b10488.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -43,7 +44,20 @@ def layer_caches(shape: ModelShape, settings: Settings) -> tuple[LayerCache, ...
         return (NOTHING,) * len(shape.layers)
     if shape.rules.memory == "dsv4":
         return tuple(_compressing_cache(shape, layer, settings, cells) for layer in shape.layers)
-    return tuple(_layer_cache(shape, layer, settings, cells) for layer in shape.layers)
+    alike: dict[tuple[object, ...], LayerCache] = {}
+    found = []
+    for layer in shape.layers:
+        kind = _kind(layer)
+        if kind not in alike:
+            alike[kind] = _layer_cache(shape, layer, settings, cells)
+        found.append(alike[kind])
+    return tuple(found)
+
+
+def _kind(layer: LayerShape) -> tuple[object, ...]:
+    """What a layer's caches depend on."""
+    heads = (layer.head_count_kv, layer.key_length, layer.value_length)
+    return (*heads, layer.owns_cache, layer.sliding, layer.indexer, layer.recurrent)
 
 
 def row_bytes(elements: int, type_name: str) -> int:
@@ -126,6 +140,14 @@ CHECKPOINT_SPACING_TOKENS = 8192
 CHECKPOINTS_OF_A_REQUEST = 3
 
 
+@lru_cache(maxsize=512)
+def sliding_widths(shape: ModelShape) -> tuple[tuple[tuple[int, int], int], ...]:
+    """Elements of K and V of the layers that slide, and how many layers there are of each."""
+    sliding = [layer for layer in shape.layers if layer.owns_cache and layer.sliding]
+    widths = ((layer.key_length * layer.head_count_kv, layer.value_length * layer.head_count_kv) for layer in sliding)
+    return tuple(Counter(widths).items())
+
+
 def checkpoint_bytes(shape: ModelShape, settings: Settings) -> int:
     """Bytes of host memory that a server's context checkpoints grow to: copies of what cannot be rolled back, which is the
     state of recurrent layers and the window of sliding ones. ``settings`` resolved.
@@ -133,10 +155,8 @@ def checkpoint_bytes(shape: ModelShape, settings: Settings) -> int:
     if settings.embedding or settings.swa_full or shape.encoder:
         return 0
     one_sequence = sum(cache.state_bytes for cache in layer_caches(shape, settings)) // settings.parallel
-    for layer in shape.layers:
-        if layer.owns_cache and layer.sliding:
-            width = _key_row(layer.key_length * layer.head_count_kv, settings)
-            width += _value_row(shape, layer.value_length * layer.head_count_kv, settings, value_width_max(shape))
-            one_sequence += width * min(shape.window_tokens, settings.context_tokens)
+    for (keys, values), layers in sliding_widths(shape):
+        width = _key_row(keys, settings) + _value_row(shape, values, settings, value_width_max(shape))
+        one_sequence += layers * width * min(shape.window_tokens, settings.context_tokens)
     count = min(CHECKPOINTS, settings.context_tokens // CHECKPOINT_SPACING_TOKENS + CHECKPOINTS_OF_A_REQUEST)
     return one_sequence * count * settings.parallel
