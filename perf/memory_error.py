@@ -392,9 +392,11 @@ def show(said: argparse.Namespace, rows: list[dict[str, Any]], found: dict[str, 
         put_into(said.readme, lines(comparison(found, rows), markdown=True))
     else:
         print(report(found, rows, said.every_row))
-        print(
-            f"\n{len(found['cpu'])} predictions for the CPU in {spent.cpu_s:.2f} s, {len(found['device'])} for the device in {spent.device_s:.2f} s"
-        )
+        taken = [
+            f"{len(found[side])} for the {side} in {seconds:.2f} s"
+            for side, seconds in (("cpu", spent.cpu_s), ("device", spent.device_s))
+        ]
+        print(f"\npredictions: {', '.join(taken)}")
 
 
 def main(words: Sequence[str]) -> int:
