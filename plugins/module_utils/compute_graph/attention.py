@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..memory_kv import row_bytes, value_width_max
 from ..tensor_types import is_quantised
 from .builder import Builder
-from .kernels import flash_attention_extra, flash_attention_supported
+from .kernels import Cached, flash_attention_extra, flash_attention_supported
 from .tensors import F16, F32, FLASH_ATTENTION, I64, OTHER, Tensor, like, made, over, product, view, written
 
 FULL, WINDOW = "", "_window"
@@ -145,21 +145,6 @@ def store_values(b: Builder, values: Tensor, kind: str = FULL) -> None:
         values = made(OTHER, (widest, b.tokens, 1, 1), (values,))
     rows = b.input(f"value_rows{kind}", (b.tokens * widest, 1, 1, 1), I64)
     b.graph.expand(written(b.cache, values, rows))
-
-
-class Cached(NamedTuple):
-    """What attention reads: head length, heads, cells, streams; ``rows`` of the cache, or computed just now.
-
-    ``turned``: type of values that lie the wrong way and are copied transposed where there is no flash attention.
-    """
-
-    length: int
-    heads: int
-    cells: int
-    streams: int
-    rows: Tensor
-    computed: bool = False
-    turned: str | None = None
 
 
 def cached(b: Builder, value: Tensor, cells: int, kind: str) -> Cached:

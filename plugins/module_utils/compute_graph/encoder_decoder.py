@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .attention import Cached, Heads, attend, attend_uncached, mixed, project
+from .attention import Heads, attend, attend_uncached, mixed, project
 from .builder import Builder
 from .feed_forward import feed_forward
+from .kernels import Cached
 from .tensors import F16, F32, I32, Tensor, like, outside, over, rows_of, view
 
 

@@ -6,14 +6,13 @@ ggml_backend_cuda_device_supports_op of ggml/src/ggml-cuda/ggml-cuda.cu, llama.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..tensor_types import is_quantised
+from .tensors import Tensor
 
 if TYPE_CHECKING:
-    from .attention import Cached
     from .builder import Builder
-    from .tensors import Tensor
 
 # Head lengths with a kernel of their own where keys and values are equally long.
 EQUAL_LENGTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 256})
@@ -25,6 +24,21 @@ F16_BYTES = 2
 EXTRA_ALIGNMENT = 128
 # So few tokens of a sequence take a kernel that reads a quantised cache as it is.
 VECTOR_TOKENS = 2
+
+
+class Cached(NamedTuple):
+    """What attention reads: head length, heads, cells, streams; ``rows`` of the cache, or computed just now.
+
+    ``turned``: type of values that lie the wrong way and are copied transposed where there is no flash attention.
+    """
+
+    length: int
+    heads: int
+    cells: int
+    streams: int
+    rows: Tensor
+    computed: bool = False
+    turned: str | None = None
 
 
 def flash_attention_supported(b: Builder, q: Tensor, k: Cached, v: Cached) -> bool:
