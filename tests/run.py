@@ -34,6 +34,8 @@ ENGINES_LIMIT_S = 900.0
 EMBEDDED = "embedded"
 # How tests/container.py and tests/engines/build.py say so.
 UNAVAILABLE = 3
+# The exit code of a command that was ended because it took too long, as timeout(1) has it.
+TIMED_OUT = 124
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def run(command: list[str], *, cwd: Path = ROOT, env: dict[str, str] | None = No
         end_group(process)
         if isinstance(error, KeyboardInterrupt):
             raise
-        return Result(124, result.lines)
+        return Result(TIMED_OUT, result.lines)
     return Result(process.wait(), result.lines)
 
 
@@ -281,7 +283,10 @@ def engines() -> Count:
     result = run([sys.executable, "-m", "tests.engines.build", "all"], limit_s=ENGINES_BUILD_LIMIT_S)
     if result.code == UNAVAILABLE:
         return Count(skipped=1)
-    if result.code:
+    if result.code == TIMED_OUT:
+        # A slow machine: what is built is kept and used, and the next run goes on.
+        say("skipped: engines that are not built yet: run it again")
+    elif result.code:
         return Count(failed=1)
     return pytest_stage("engines", "tests/engines", "engines", limit_s=ENGINES_LIMIT_S)
 

@@ -71,7 +71,7 @@ def test_a_stage_that_breaks_counts_as_failed_and_the_rest_runs(
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(0, run.Count(7)), (run.UNAVAILABLE, run.Count(skipped=1)), (1, run.Count(failed=1)), (124, run.Count(failed=1))],
+    [(0, run.Count(7)), (run.UNAVAILABLE, run.Count(skipped=1)), (1, run.Count(failed=1)), (run.TIMED_OUT, run.Count(7))],
 )
 def test_engines_that_cannot_be_had_are_skipped_and_broken_builds_are_not(
     monkeypatch: pytest.MonkeyPatch, code: int, expected: run.Count
