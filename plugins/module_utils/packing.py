@@ -317,7 +317,9 @@ def fit_host(demands: Mapping[str, Demand], budgets: Sequence[Budget], cpu_too: 
     room, placed = start, []
     for name in order:
         placed.append(host.spilled(name, room))
-        room = host.after(placed[-1].load, room)
+        # What found no room takes none from those that follow: each lack is counted once.
+        left = host.after(placed[-1].load, room)
+        room = _Room(tuple(max(free, 0.0) for free in left.free_mib), left.ram_mib)
     return _host_fit(host, placed)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 
 from .admission_options import Setup, asked
 from .admission_orders import Order, Steps, staying_order
@@ -105,7 +105,7 @@ def mend(
     setup = Setup(host, settings, rules, seen, measure)
     tried: list[str] = []
     steps = Steps()
-    for attempt in _tries(setup, given):
+    for attempt in chain(_tries(setup, given), _unpinned(setup, given)):
         order = staying_order(replace(setup, settings=attempt.settings), attempt.models, attempt.pins, steps)
         if order is not None:
             return _found(setup, version, given, _relaxed(setup, attempt, order), tried)
@@ -140,7 +140,7 @@ def _undone(model: Candidate, change: Change) -> Candidate:
 def _found(setup: Setup, version: str, given: Order, mended: tuple[_Try, Order], tried: Sequence[str]) -> Mend:
     attempt, order = mended
     proof = replay(setup.host, attempt.settings, version, order, seen=setup.seen, measure=setup.measure)
-    changes = (*attempt.changes, *_pin_changes(setup, attempt.models, order), *_order_change(given, order))
+    changes = (*attempt.changes, *_pin_changes(given, order), *_order_change(given, order))
     sentences = " ".join(f"{change.setting} of {change.target}: {change.value}." for change in changes)
     reason = f"With this all of them stay: {sentences}"
     return Mend(True, changes, attempt.settings, order, (proof,), tuple(tried), reason)
@@ -153,15 +153,27 @@ def _order_change(given: Sequence[Candidate], order: Sequence[Candidate]) -> tup
     return (Change("order", "loading", ", ".join(names), "Where a model lands depends on who came before."),)
 
 
-def _pin_changes(setup: Setup, before: Sequence[Candidate], order: Sequence[Candidate]) -> list[Change]:
-    pinned_before = {model.name: model.options.main_gpu for model in before}
-    return [
-        Change(
-            "main_gpu", model.name, model.options.main_gpu, "Otherwise it goes where most memory is free, or over all devices."
-        )
-        for model in order
-        if model.options.main_gpu is not None and pinned_before[model.name] is None
-    ]
+def _pin_changes(given: Sequence[Candidate], order: Sequence[Candidate]) -> list[Change]:
+    """Pins that were set, moved or taken away."""
+    before = {model.name: model.options.main_gpu for model in given}
+    return [_pin_change(model, before[model.name]) for model in order if model.options.main_gpu != before[model.name]]
+
+
+def _pin_change(model: Candidate, before: int | None) -> Change:
+    if model.options.main_gpu is None:
+        return Change("main_gpu", model.name, "unset", "The engine finds it a better place.", before)
+    why = "Otherwise it goes where most memory is free, or over all devices." if before is None else "There is room for it."
+    return Change("main_gpu", model.name, model.options.main_gpu, why, before)
+
+
+def _unpinned(setup: Setup, given: Order) -> Iterator[_Try]:
+    """The same tries without the pins that were asked for, and with others."""
+    free = tuple(replace(model, options=replace(model.options, main_gpu=None)) for model in given)
+    if free == given:
+        return
+    for attempt in _tries(setup, free):
+        for pins in sorted({attempt.pins, len(given) if len(setup.host.devices) > 1 else 0}):
+            yield replace(attempt, label=f"{attempt.label} without the given main_gpu", pins=pins)
 
 
 def _physical_lack(host: EngineHost, models: Sequence[Candidate]) -> str | None:

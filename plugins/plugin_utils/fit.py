@@ -205,7 +205,7 @@ def overcommitment(host_name: str, fit: HostFit, pools: Sequence[Budget]) -> Pro
     """The refusal of a resident set that is larger than the host, with the whole sum, or None where it fits."""
     path = ("hosts", host_name, "llm_host", "accelerators")
     if fit.spills:
-        return Problem(path, _sum_of(fit), _budget_of(fit, pools), _what_spills(fit))
+        return Problem(path, _sum_of(fit), _budget_of(fit, pools), _what_spills(fit, pools))
     if fit.ram_missing_mib:
         beside = " + ".join(f"{item.model} {_gib(item.load.host_mib)}" for item in fit.placed if item.load.host_mib)
         return Problem(
@@ -236,13 +236,14 @@ def _budget_of(fit: HostFit, pools: Sequence[Budget]) -> str:
     return f"at most {_gib(sum(pool.budget_mib for pool in graphic))} ({sources})"
 
 
-def _what_spills(fit: HostFit) -> str:
+def _what_spills(fit: HostFit, pools: Sequence[Budget]) -> str:
     spills = [item for item in fit.placed if item.spilled_mib > 0]
     missing = sum(item.spilled_mib for item in spills)
     told = " and ".join(f"{_gib(item.spilled_mib)} of {item.model}" + _layers_told(item) for item in spills)
+    how = "find no room" if all(pool.kind == "cpu" for pool in pools) else "would spill to the CPU"
     return (
-        f"It is overcommitted by {_gib(missing)}: {told} would spill to the CPU. In llm_assignments, move a model to another "
-        "host, take a smaller one, or shorten its context_tokens."
+        f"It is overcommitted by {_gib(missing)}: {told} {how}. In llm_assignments, move a model to another host, take a smaller "
+        "one, or shorten its context_tokens."
     )
 
 

@@ -36,6 +36,8 @@ Url = Annotated[str, AfterValidator(checked_url)]
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$", max_length=253)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+# As Go's time.ParseDuration takes it, or whole seconds: Ollama falls back to five minutes for anything else, without a word.
+Duration = Annotated[str, StringConstraints(pattern=r"^-?(\d+|(\d+(\.\d+)?(ns|us|ms|s|m|h))+)$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Gibibytes = Annotated[float, Field(gt=0, le=LARGEST_GIB)]
 ContextTokens = Annotated[int, Field(ge=64, le=LARGEST_CONTEXT_TOKENS)]
@@ -75,7 +77,7 @@ class EngineServer(Strict):
     """An Ollama's environment as it is set. What is not said is taken as unset: then the engine's defaults decide."""
 
     max_loaded_models: Annotated[int, Field(ge=0)] | None = Field(None, description="OLLAMA_MAX_LOADED_MODELS")
-    keep_alive: int | float | Text | None = Field(None, description="OLLAMA_KEEP_ALIVE: seconds or such as 5m; -1 for ever")
+    keep_alive: int | float | Duration | None = Field(None, description="OLLAMA_KEEP_ALIVE: seconds or such as 5m; -1 for ever")
     context_length: ContextTokens | None = Field(None, description="OLLAMA_CONTEXT_LENGTH")
     sched_spread: bool | None = Field(None, description="OLLAMA_SCHED_SPREAD")
     gpu_overhead_mib: NotNegative | None = Field(None, description="OLLAMA_GPU_OVERHEAD in MiB, which the engine takes in bytes")
@@ -110,6 +112,8 @@ class Host(Strict):
             raise ValueError(f"an {self.engine} host with url, such as http://star.lan:11434, without base_port and address")
         if self.engine != "external" and not self.accelerators:
             raise ValueError("at least one entry in accelerators")
+        if self.engine == "ollama" and self.engine_version and not re.match(r"v?\d+\.\d+\.\d+(?![\d.])", self.engine_version):
+            raise ValueError(f"an engine_version as `ollama --version` ends, such as 0.33.0, not {self.engine_version!r}")
         if self.engine != "ollama" and self.server is not None:
             raise ValueError("server only for an ollama host: it is Ollama's environment")
         if self.engine == "external" and self.managed:

@@ -29,7 +29,14 @@ def _hosts(plan: Mapping[str, Any]) -> list[str]:
 
 def _resident(host: str, item: Mapping[str, Any]) -> tuple[str, ...]:
     served = str(item["reason"]).removeprefix("serves ")
-    return host, item["model"], str(item["context_tokens"]), _gib(item["fit"]["total_mib"]), served
+    return host, item["model"], str(item["context_tokens"]), f"{_gib(item['fit']['total_mib'])}{_mark(item['fit'])}", served
+
+
+def _mark(fit: Mapping[str, Any]) -> str:
+    """What kind of figure it is, where it is not computed exactly."""
+    if fit["basis"].startswith("declared"):
+        return " declared" if fit["bound"] == "declared" else " declared, at most" if fit["bound"] == "upper" else " declared"
+    return " at most" if fit["bound"] == "upper" else ""
 
 
 def _admission(host: Mapping[str, Any]) -> str:

@@ -195,14 +195,21 @@ def linear_heads(b: Builder, value: Tensor, width: int) -> Tensor:
 
 
 def _flash(b: Builder, q: Tensor, k: Cached, v: Cached, seen: Tensor, tokens: int) -> Tensor:
-    keys, values = k.rows, v.rows
-    if k.computed:
-        keys, values = (made(OTHER, item.ne, (item,), F16) if item.dtype == F32 else item for item in (keys, values))
+    keys, values = _halved(k, b.plan.kv_type_k), _halved(v, b.plan.kv_type_v)
     result = made(FLASH_ATTENTION, (v.length, q.ne[1], tokens, k.streams), (q, keys, values, seen))
     if b.plan.devices:
         result.on_device = flash_attention_supported(b, q, k, v)
         result.extra_bytes = flash_attention_extra(b, result, k, v, tokens)
     return result
+
+
+def _halved(item: Cached, kind: str) -> Tensor:
+    """Flash attention reads F16: what is F32, computed just now or kept so, is converted as a whole (build_attn_mha)."""
+    if item.computed:
+        return made(OTHER, item.rows.ne, (item.rows,), F16) if item.rows.dtype == F32 else item.rows
+    if kind != "f32":
+        return item.rows
+    return made(OTHER, (item.length, item.cells, item.heads, item.streams), (item.rows,), F16)
 
 
 def _explicit(

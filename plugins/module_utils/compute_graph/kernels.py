@@ -20,6 +20,8 @@ EQUAL_LENGTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 256})
 CELL_STRIDE = 256
 # Without GGML_CUDA_FA_ALL_QUANTS (off in released builds) only these types have kernels, and only for equal K and V.
 KV_TYPES = frozenset({"f32", "f16", "bf16", "q4_0", "q8_0"})
+# The graph converts F32 before the kernel sees it (build_attn_mha of src/llama-graph.cpp).
+HALVED = {"f32": "f16"}
 F16_BYTES = 2
 EXTRA_ALIGNMENT = 128
 # So few tokens of a sequence take a kernel that reads a quantised cache as it is.
@@ -44,7 +46,7 @@ class Cached(NamedTuple):
 def flash_attention_supported(b: Builder, q: Tensor, k: Cached, v: Cached) -> bool:
     """Whether CUDA has a kernel for these heads."""
     plan = b.plan
-    type_k, type_v = (plan.kv_type_k, plan.kv_type_v) if not k.computed else ("f16", "f16")
+    type_k, type_v = (HALVED.get(kind, kind) for kind in (plan.kv_type_k, plan.kv_type_v)) if not k.computed else ("f16", "f16")
     if type_k != type_v or type_k not in KV_TYPES:
         return False
     ratio = q.ne[1] // max(k.heads, 1)
@@ -66,7 +68,7 @@ def flash_attention_extra(b: Builder, result: Tensor, k: Cached, v: Cached, toke
     plan = b.plan
     if (
         k.computed
-        or plan.kv_type_k == "f16"
+        or HALVED.get(plan.kv_type_k, plan.kv_type_k) == "f16"
         or not result.on_device
         or (tokens <= VECTOR_TOKENS and is_quantised(plan.kv_type_k))
     ):

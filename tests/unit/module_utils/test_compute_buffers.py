@@ -75,23 +75,39 @@ PIPELINES = [
 
 @pytest.mark.parametrize(("changes", "expected"), PIPELINES)
 def test_two_devices_have_four_copies_of_what_passes(changes, expected):
+    """To the byte on the first and on the host; the second is counted with a margin, because it is not so for every model."""
     found = buffers(describe(LLAMA_8B), TWO, batch_tokens=2048, **changes)
-    sizes = [size / MIB for size in (*found.accelerator_bytes, found.host_bytes)]
-    assert (found.exact, found.graph_splits) == (True, 3)
-    assert sizes == pytest.approx(list(expected), abs=0.011)
+    first, second, host = (size / MIB for size in (*found.accelerator_bytes, found.host_bytes))
+    assert (found.exact, found.graph_splits) == (False, 3)
+    assert (first, second / 1.5, host) == pytest.approx(expected, abs=0.011)
+
+
+# The cache is kept in F32; flash attention reads F16, so one layer's K and V are converted as a whole.
+SINGLE = [
+    ({"context_tokens": 65536, "ubatch_tokens": 100}, (276.31, 274.75, 15.63)),
+    ({"parallel": 2, "context_tokens": 8192, "ubatch_tokens": 512}, (124.01, 116.01, 24.01)),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), SINGLE)
+def test_an_f32_cache_is_converted_for_flash_attention(changes, expected):
+    asked = {"batch_tokens": changes["ubatch_tokens"], "flash_attention": "on", "kv_type_k": "f32", "kv_type_v": "f32", **changes}
+    cpu, device = (buffers(describe(LLAMA_8B), pools, **asked) for pools in ((), (GPU,)))
+    sizes = [size / MIB for size in (cpu.host_bytes, device.accelerator_bytes[0], device.host_bytes)]
+    assert sizes == pytest.approx(expected, abs=0.011)
 
 
 # pools, settings, words of each reason
 BOUNDS = [
     ((), {}, []),
     ((GPU,), {}, []),
-    (TWO, {}, []),
+    (TWO, {}, ["several"]),
     ((GPU,), {"gpu_layers": 10}, ["layers on the host"]),
     ((GPU,), {"gpu_layers": 0}, ["layers on the host"]),
     ((GPU,), {"kv_offload": False}, ["cache stays on the host"]),
     ((Pool("m", "unified", 9000.0, "metal"),), {}, ["metal"]),
     ((Pool("v", "gpu", 9000.0, "vulkan"),), {"gpu_layers": 10, "kv_offload": False}, ["vulkan", "layers", "cache"]),
-    ((replace(GPU, backend="rocm"), GPU), {}, ["rocm"]),
+    ((replace(GPU, backend="rocm"), GPU), {}, ["rocm", "several"]),
 ]
 
 
@@ -116,13 +132,15 @@ def test_rwkv_is_exact_on_one_device_only():
     assert all(size / MIB > truth for size, truth in zip((*two.accelerator_bytes, two.host_bytes), (452, 447, 631), strict=True))
 
 
-@pytest.mark.parametrize(("pools", "changes", "more"), [((GPU,), {}, 1.0), (TWO, {}, 1.0), ((GPU,), {"gpu_layers": 10}, 1.5)])
+@pytest.mark.parametrize(
+    ("pools", "changes", "more"), [((GPU,), {}, [1.0]), (TWO, {}, [1.0, 1.5]), ((GPU,), {"gpu_layers": 10}, [1.5])]
+)
 def test_a_bound_has_a_margin_over_the_replay(pools, changes, more):
     shape = shape_of(LLAMA)
     chosen = resolved(Settings(4096, **changes), pools)
     walk, _graph = laid_out(shape, plan_of(shape, chosen, pools), pools)
     found = compute_buffers(shape, chosen, pools)
-    assert found.accelerator_bytes == tuple(int(arena.bytes * more) for arena in walk.arenas[:-1])
+    assert found.accelerator_bytes == tuple(int(arena.bytes * share) for arena, share in zip(walk.arenas, more, strict=False))
     assert found.host_bytes == walk.arenas[-1].bytes
 
 

@@ -226,3 +226,17 @@ def test_the_memory_beside_a_gpu_is_refused_where_it_is_known_to_be_too_small():
     assert (problem.expected, "cache_ram_mib" in problem.remedy) == ("at most 2.0 GiB", True)
     fit, pools, _sizes = fitted({"m": model()}, GPU, RAM, find=large, cache_ram_mib=0)
     assert overcommitment("h", fit, pools) is None
+
+
+def test_each_lack_is_counted_once():
+    """14 hold 10.8; 7.5 find 3.2, the others nothing: 4.3 + 3 + 0.7 = 8 too much, as the sum says."""
+    asked = {name: total(gib) for name, gib in (("a", 10.8), ("b", 7.5), ("c", 3), ("d", 0.7))}
+    found, pools, _sizes = fitted(asked, {"name": "gpu0", "kind": "gpu", "memory_gib": 16, "reserved_gib": 2})
+    problem = overcommitment("banana", found, pools)
+    assert "= 22.0 GiB" in problem.got
+    assert "overcommitted by 8.0 GiB: 4.3 GiB of b and 3.0 GiB of c and 0.7 GiB of d" in problem.remedy
+
+
+def test_a_host_without_a_gpu_has_nothing_to_spill_to():
+    found, pools, _sizes = fitted({"a": total(10), "b": total(9)}, {"name": "ram", "kind": "cpu", "memory_gib": 16})
+    assert "overcommitted by 3.0 GiB: 3.0 GiB of b find no room" in overcommitment("h", found, pools).remedy

@@ -122,6 +122,38 @@ def test_an_order_in_which_all_stay_is_taken():
     assert {item["model"]: item["load_order"] for item in host["resident"]} == {"m0": 3, "m1": 2, "m2": 1}
 
 
+@pytest.mark.parametrize(("pins", "words"), [([0, 0], "main_gpu="), ([7, 7], "main_gpu=")])
+def test_a_pin_that_does_not_help_is_moved_or_lifted(pins, words):
+    text = refused([16, 16], ("gpt-oss-20b-mxfp4", "gemma2-9b-q4_K_M"), 8192, server=FOREVER, main_gpu=pins)
+    assert words in text.partition("All stay with")[2]
+    assert planned([16, 16], ("gpt-oss-20b-mxfp4", "gemma2-9b-q4_K_M"), 8192, server=FOREVER)["admission"]["stays"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"server": {"keep_alive": "abc"}}, "keep_alive"),
+        ({"server": {"keep_alive": "5 minutes"}}, "keep_alive"),
+        ({"version": "banana"}, "an engine_version as `ollama --version` ends, such as 0.33.0, not 'banana'"),
+    ],
+)
+def test_what_ollama_would_not_understand_is_refused(changes, words):
+    with pytest.raises(IntentError, match=words):
+        lab([24], SMALL[:1], **changes)
+
+
+@pytest.mark.parametrize("said", [-1, 60, "5m", "1h30m", "-1", "2.5s"])
+def test_durations_are_understood(said):
+    assert planned([24], SMALL[:1], server={"keep_alive": said})["admission"]["stays"] is not None
+
+
+def test_figures_that_are_no_sums_are_marked():
+    fleet = parse_fleet(intent({"hosts.gpus.server": FOREVER}))
+    text = plan_table(make_plan(fleet, "test"))
+    assert "20.00 declared" in text
+    assert "declared, at most" in text
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
