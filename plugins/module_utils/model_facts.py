@@ -50,6 +50,11 @@ class StateShape:
     rolling_elements: int
     state_elements: int
 
+    @property
+    def elements(self) -> int:
+        """All that one recurrent layer keeps per sequence."""
+        return self.rolling_elements + self.state_elements
+
 
 def number(facts: Mapping[str, Any], key: str, default: int = 0) -> int:
     """An integer of the metadata, or the default where it is absent."""

@@ -223,6 +223,7 @@ def _shape(
     mla = compressed_attention(facts) if rules.mla else None
     state = state_shape(rules, facts, found.head_count[0]) if any(found.recurrent) else None
     missing = [] if vocabulary_size else ["the size of the vocabulary"]
+    missing += ["how large the state of recurrent layers is"] if state and not state.elements else []
     missing += ["how many experts are used at once"] if facts.get("expert_count") and not facts.get("expert_used_count") else []
     return ModelShape(
         architecture=architecture,

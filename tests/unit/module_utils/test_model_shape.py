@@ -174,7 +174,7 @@ def test_what_is_no_model_is_refused(metadata, words):
 
 def test_lists_that_are_too_short_are_an_assumption():
     shape = describe(model("jamba", attention__head_count_kv=[0, 4]))
-    assert shape.assumptions == ("attention.head_count_kv (it has 2 entries for 6 layers)",)
+    assert shape.assumptions[0] == "attention.head_count_kv (it has 2 entries for 6 layers)"
     assert [layer.head_count_kv for layer in shape.layers] == [0, 4, 4, 4, 4, 4]
 
 
@@ -211,3 +211,10 @@ def test_many_odd_headers():
 def test_experts_of_which_nobody_says_how_many_are_used_are_all_counted():
     shape = describe(model("llama", expert_count=8))
     assert (shape.experts.used_count, shape.assumptions) == (8, ("how many experts are used at once",))
+
+
+@pytest.mark.parametrize(("architecture", "said"), [("mamba", True), ("qwen35", True), ("llama", False)])
+def test_a_state_of_unknown_size_is_told(architecture, said):
+    keys = {"block_count": 8, "embedding_length": 512, "context_length": 4096, "vocab_size": 1000, "attention.head_count": 8}
+    metadata = {"general.architecture": architecture, **{f"{architecture}.{key}": value for key, value in keys.items()}}
+    assert ("how large the state of recurrent layers is" in describe(metadata).assumptions) is said
