@@ -187,7 +187,10 @@ def remedy(mended: Mend | None) -> str:
     """What to write, in one or two sentences."""
     if mended is None or not mended.found:
         tried = f" Tried without success: {'; '.join(mended.tried)}." if mended and mended.tried else ""
-        return f"Move a model to another host, take a smaller one, or shorten its context_tokens.{tried}"
+        return (
+            "Serve one of them with llama.cpp, which evicts nothing (a host of its own in the inventory, engine: llama_cpp), move it to "
+            f"another machine, take a smaller one, or shorten its context_tokens.{tried}"
+        )
     return "All stay with: " + "; ".join(_told(change) for change in mended.changes) + "."
 
 

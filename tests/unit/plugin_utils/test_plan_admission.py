@@ -122,6 +122,14 @@ def test_an_order_in_which_all_stay_is_taken():
     assert {item["model"]: item["load_order"] for item in host["resident"]} == {"m0": 3, "m1": 2, "m2": 1}
 
 
+def test_compressed_attention_that_no_setting_keeps_is_refused_with_a_way_out():
+    """12.4 + 10.2 of 23.5 GiB; but beside gpt-oss 80 % of what is free are less than the file of the other."""
+    text = refused([24], ("gpt-oss-20b-mxfp4", "deepseek-v2-lite-16b-q4_K_M"), server=FOREVER)
+    assert "over 80 % of the" in text
+    assert "Serve one of them with llama.cpp, which evicts nothing" in text
+    assert "Tried without success: another order of loading" in text
+
+
 @pytest.mark.parametrize(("pins", "words"), [([0, 0], "main_gpu="), ([7, 7], "main_gpu=")])
 def test_a_pin_that_does_not_help_is_moved_or_lifted(pins, words):
     text = refused([16, 16], ("gpt-oss-20b-mxfp4", "gemma2-9b-q4_K_M"), 8192, server=FOREVER, main_gpu=pins)
