@@ -188,8 +188,8 @@ def remedy(mended: Mend | None) -> str:
     if mended is None or not mended.found:
         tried = f" Tried without success: {'; '.join(mended.tried)}." if mended and mended.tried else ""
         return (
-            "Serve one of them with llama.cpp, which evicts nothing (a host of its own in the inventory, engine: llama_cpp), move "
-            f"it to another machine, take a smaller one, or shorten its context_tokens.{tried}"
+            "Serve one of them with llama.cpp, which evicts nothing (a host of its own in the inventory, engine: llama_cpp), "
+            f"move it to another machine, take a smaller one, or shorten its context_tokens.{tried}"
         )
     return "All stay with: " + "; ".join(_told(change) for change in mended.changes) + "."
 
