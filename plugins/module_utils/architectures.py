@@ -92,10 +92,10 @@ PLAIN_NAMES = frozenset(
     granitemoe chameleon plm bailingmoe dots1 arcee ernie4_5 ernie4_5-moe paddleocr hunyuan-moe hunyuan-dense hunyuan_vl
     smollm3 seed_oss grovemoe apertus minimax-m2 cogvlm pangu-embedded mistral3 eagle3 llama-embed maincoder talkie pockettts
     t5 t5encoder
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - so many words are read as words
 )
 
-ENCODER_NAMES = "bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert wavtokenizer-dec".split()  # noqa: SIM905
+ENCODER_NAMES = "bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert wavtokenizer-dec".split()  # noqa: SIM905 - so many words are read as words
 DIFFUSION_NAMES = ("dream", "llada", "llada-moe", "rnd1")
 
 SLIDING: dict[str, Architecture] = {

@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
 
 from .fit_values import gibibytes, shown
-from .packing import DEFAULT_BACKENDS, Budget
+from .packing import DEFAULT_BACKENDS, GIB_IN_MIB, Budget
 
-GIB_IN_MIB = 1024
 # How the memory beside the accelerators is called where nobody described it.
 HOST = "host"
 

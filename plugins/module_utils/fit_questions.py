@@ -10,10 +10,9 @@ from .gguf_remote import Remote
 from .memory import ModelFiles, predict
 from .memory_settings import OLLAMA, Pool, Settings, for_model, resolved
 from .model_source import Found, files_of_metadata, find_model, stores_here
-from .packing import Budget, PredictedDemand, working_set_mib
+from .packing import GIB_IN_MIB, Budget, PredictedDemand, working_set_mib
 from .tensor_types import KV_CACHE_TYPES
 
-GIB_IN_MIB = 1024
 # The context that Ollama gives a model by the memory of all accelerators together (server/routes.go of v0.15.5 to v0.34.1).
 OLLAMA_CONTEXTS = ((47 * GIB_IN_MIB, 262144), (23 * GIB_IN_MIB, 32768), (0, 4096))
 

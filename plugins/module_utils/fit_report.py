@@ -10,9 +10,8 @@ from typing import Any, Mapping, Sequence
 from .fit_remedies import Remedy
 from .memory import PARTS, PoolParts
 from .memory_settings import Settings
-from .packing import Budget, HostFit, Placed
+from .packing import GIB_IN_MIB, Budget, HostFit, Placed
 
-GIB_IN_MIB = 1024
 WIDTH = 100
 COLUMNS = {
     "weights_mib": "weights",

@@ -20,7 +20,7 @@ OWN_ENGINE = frozenset(
     bert deepseek2 deepseek2-ocr gemma-embedding gemma3 gemma3n gemma4 glmocr gpt-oss laguna lfm2 lfm2moe llama4 mistral3 mllama
     nemotron_h nemotron_h_moe nomic-bert nomic-bert-moe olmo3 qwen25vl qwen2vl qwen3 qwen35 qwen35moe qwen3moe qwen3next qwen3vl
     qwen3vlmoe
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - so many words are read as words
 )
 # Where the tokenizer decides: with another one it turns to llama.cpp's library (New of model/models/deepseek2 and the like).
 PRE_TOKENIZERS = {"deepseek2": frozenset({"deepseek-v3", "glm4"}), "laguna": frozenset({"laguna"})}

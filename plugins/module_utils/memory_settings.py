@@ -28,7 +28,7 @@ OLLAMA_EMBEDDING_BATCH_TOKENS = 2048
 ONE_SEQUENCE = frozenset(
     """
     mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe nemotron_h_omni
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - so many words are read as words
 )
 # The first version that runs llama-server for every GGUF model (commit 9db4bdbad). Before it, Ollama ran
 # models itself, with batches of this size (api/types.go, v0.24.0) or of an embedding model's whole context.

@@ -19,14 +19,14 @@ SIZES = frozenset(
     interleave_moe_layer_step moe_every_n_layers num_loops ssm.conv_kernel ssm.inner_size ssm.state_size ssm.group_count
     ssm.time_step_rank wkv.head_size token_shift_count shortconv.l_cache kda.head_dim embedding_length_per_layer_input
     embedding_length_out pooling_type
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - so many words are read as words
 )
 # A number, or a list where the layers differ.
 SIZES_BY_LAYER = frozenset(
     """
     feed_forward_length attention.head_count attention.head_count_kv attention.compress_ratios attention.recurrent_layers
     attention.sliding_window_pattern attention.indexer.types
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - so many words are read as words
 )
 
 

@@ -22,7 +22,7 @@ OUTPUT_TENSORS = frozenset(
     """
     output output_norm cls cls.output cls.norm dense_2 dense_3 enc.output_norm dec.output_norm output_res_score output_hc_fn
     output_hc_base output_hc_scale altup_proj altup_unembd_proj nextn.post_projection fc d2t markov_w1 markov_w2 conf_proj
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - so many words are read as words
 )
 # What Ollama's monolithic blobs carry for images and sound (llama/compat/llama-ollama-compat.cpp of v0.33.0) and what the
 # text model therefore never loads; `mtp.` are its spelling of blocks that predict further tokens.

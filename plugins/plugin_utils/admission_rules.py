@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ..module_utils.memory_settings import ONE_SEQUENCE
 from .admission_types import FOREVER_S, MIB, Accelerator, EngineHost, ServerSettings, bytes_of
 
 GIB = 2**30
@@ -39,9 +40,11 @@ KV_CACHE_TYPES = frozenset({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_n
 UNQUANTISED = frozenset({"f32", "f16", "bf16"})
 
 # server/sched.go load: families that never serve two requests at once.
-_SERIAL_0_15 = frozenset({"mllama", "qwen3vl", "qwen3vlmoe", "qwen3next", "lfm2", "lfm2moe"})
-_SERIAL_0_20 = _SERIAL_0_15 | {"qwen35", "qwen35moe", "nemotron_h", "nemotron_h_moe"}
-_SERIAL_0_24 = _SERIAL_0_20 | {"nemotron_h_omni"}
+_SERIAL_0_24 = ONE_SEQUENCE
+_SERIAL_0_20 = _SERIAL_0_24 - {"nemotron_h_omni"}
+_SERIAL_0_15 = _SERIAL_0_20 - {"qwen35", "qwen35moe", "nemotron_h", "nemotron_h_moe"}
+
+ENGINE_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ TABLES = (
 
 def version_of(text: str) -> tuple[int, int, int] | None:
     """``v0.33.0-rc2`` -> (0, 33, 0); None for what is no version, and for 0.0.0, which a build without a version says."""
-    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])", text.strip())
+    match = ENGINE_VERSION.match(text.strip())
     if match is None:
         return None
     major, minor, patch = (int(part) for part in match.groups())

@@ -14,11 +14,9 @@ from ..module_utils.memory import PARTS, ModelFiles, PoolParts, predict
 from ..module_utils.memory_settings import LLAMA_CPP, OLLAMA, Settings, SettingsError
 from ..module_utils.model_shape import MemoryShapeError, describe
 from ..module_utils.model_source import files_of, find_model, stores_here
-from ..module_utils.packing import Budget, DeclaredDemand, Demand, HostFit, Load, Placed, PredictedDemand, fit_host
+from ..module_utils.packing import GIB_IN_MIB, Budget, DeclaredDemand, Demand, HostFit, Load, Placed, PredictedDemand, fit_host
 from .fleet import Accelerator, FileSource, Host, Model, OllamaSource, Policy, UrlSource
 from .problems import Problem
-
-GIB_IN_MIB = 1024
 
 
 def budgets(host: Host, policy: Policy) -> list[Budget]:

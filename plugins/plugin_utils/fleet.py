@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from .admission_rules import ENGINE_VERSION
+
 # No memory, file or context is larger: what is above is a slip of the finger, not a machine.
 LARGEST_GIB = 1_048_576
 LARGEST_CONTEXT_TOKENS = 2**26
@@ -112,7 +114,7 @@ class Host(Strict):
             raise ValueError(f"an {self.engine} host with url, such as http://star.lan:11434, without base_port and address")
         if self.engine != "external" and not self.accelerators:
             raise ValueError("at least one entry in accelerators")
-        if self.engine == "ollama" and self.engine_version and not re.match(r"v?\d+\.\d+\.\d+(?![\d.])", self.engine_version):
+        if self.engine == "ollama" and self.engine_version and not ENGINE_VERSION.match(self.engine_version):
             raise ValueError(f"an engine_version as `ollama --version` ends, such as 0.33.0, not {self.engine_version!r}")
         if self.engine != "ollama" and self.server is not None:
             raise ValueError("server only for an ollama host: it is Ollama's environment")

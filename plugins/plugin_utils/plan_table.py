@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-GIB_IN_MIB = 1024
+from ..module_utils.packing import GIB_IN_MIB
 
 
 def plan_table(plan: Mapping[str, Any]) -> str:

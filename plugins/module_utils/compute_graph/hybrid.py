@@ -6,6 +6,8 @@ of llama.cpp b10488.
 
 from __future__ import annotations
 
+from typing import Callable
+
 from .attention import Heads, attend
 from .builder import Builder
 from .decoder import Recipe, attention, network
@@ -94,17 +96,17 @@ def _network_alone(b: Builder, recipe: Recipe, into: Tensor) -> Tensor:
 
 def short_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """LFM2: short convolutions, some attention."""
-    into = b.norm(value)
-    result = short_convolution(b, into) if b.layer.recurrent else attention(b, recipe, into)
-    result, value = b.chosen(result, value)
-    middle = over(value, result)
-    return over(middle, network(b, recipe, b.norm(middle)))
+    return _recurrent_or_attention(b, recipe, value, short_convolution)
 
 
 def first_state_block(b: Builder, recipe: Recipe, value: Tensor) -> Tensor:
     """Jamba: Mamba 1 or attention, then experts or a dense network."""
+    return _recurrent_or_attention(b, recipe, value, mamba1)
+
+
+def _recurrent_or_attention(b: Builder, recipe: Recipe, value: Tensor, recur: Callable[[Builder, Tensor], Tensor]) -> Tensor:
     into = b.norm(value)
-    result = mamba1(b, into) if b.layer.recurrent else attention(b, recipe, into)
+    result = recur(b, into) if b.layer.recurrent else attention(b, recipe, into)
     result, value = b.chosen(result, value)
     middle = over(value, result)
     return over(middle, network(b, recipe, b.norm(middle)))
