@@ -42,7 +42,7 @@ class OllamaApi:
         return _object(text, f"{method} {path}") if text.strip() else {}
 
     def stream(self, path: str, body: dict[str, Any], limit_s: float) -> Iterator[dict[str, Any]]:
-        """The objects of a POST that answers one per line, as they come. An object with ``error`` is raised, of kind ``engine``."""
+        """The objects of a POST that answers one per line, as they come. One with ``error`` is raised, of kind ``engine``."""
         endpoint = Endpoint(self.url)
         try:
             response = self._begun(endpoint, "POST", path, {**body, "stream": True}, limit_s)
