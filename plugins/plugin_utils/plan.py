@@ -128,7 +128,7 @@ def _resident(
     own_process = host.engine == "llama_cpp"
     return {
         "model": name,
-        "engine_model": _engine_model(fleet, name),
+        "engine_model": _engine_model(fleet, host_name, name),
         "mode": model.mode,
         "url": _url(host, index),
         "listen_address": host.address if own_process else None,
@@ -218,9 +218,12 @@ def _router(fleet: Fleet) -> dict[str, Any]:
     return {**said, "url": url, "host": fleet.router_host}
 
 
-def _engine_model(fleet: Fleet, name: str) -> str:
+def _engine_model(fleet: Fleet, host: str, name: str) -> str:
     source = fleet.models[name].source
-    return source.name if isinstance(source, OllamaSource | ExternalSource) else name
+    # llama.cpp serves whatever file it has under the name that it is given.
+    if fleet.hosts[host].engine == "llama_cpp" or not isinstance(source, OllamaSource | ExternalSource):
+        return name
+    return source.name
 
 
 def _port(host: Host, index: int) -> int | None:
@@ -241,7 +244,7 @@ def _admitted(fleet: Fleet, name: str, sizes: Mapping[str, Wanted], fit: HostFit
     if host.engine == "ollama" and (fit is None or not fit.fits or set(sizes) != set(order)):
         reason = "not asked: the set does not fit or a size is not known"
         return Admitted(not_asked(reason, order), tuple(order))
-    models = {model: (fleet.models[model], _engine_model(fleet, model)) for model in order}
+    models = {model: (fleet.models[model], _engine_model(fleet, name, model)) for model in order}
     return admission(name, host, models, sizes, pools)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from .fleet import Fleet, Model, OllamaSource
 from .problems import Path, Problem, suggestion
 
-SOURCES_BY_ENGINE = {"ollama": ("ollama",), "llama_cpp": ("file", "url", "wheel"), "external": ("external",)}
+# llama.cpp reads an Ollama model's file out of the store of an Ollama on the same host.
+SOURCES_BY_ENGINE = {"ollama": ("ollama",), "llama_cpp": ("file", "ollama", "url", "wheel"), "external": ("external",)}
 
 
 def reference_problems(fleet: Fleet) -> list[Problem]:
@@ -113,7 +114,7 @@ def _one_blob_twice(fleet: Fleet) -> Iterator[Problem]:
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
     for host, model in _residents(fleet):
         source = fleet.models[model].source
-        if isinstance(source, OllamaSource):
+        if isinstance(source, OllamaSource) and fleet.hosts[host].engine == "ollama":
             names[host, source.name].append(model)
     for (host, source_name), models in names.items():
         first = fleet.models[models[0]]

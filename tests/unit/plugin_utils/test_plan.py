@@ -102,6 +102,19 @@ def test_a_size_nobody_asks_for_is_not_needed():
     assert plan_of({"llm_models.unused": {"source": {"kind": "ollama", "name": "unused"}, "context_tokens": 4096}})
 
 
+def test_llama_cpp_serves_models_of_an_ollama_store_under_their_own_names():
+    """One file twice, with other settings: two processes, not one that reloads."""
+    model = {"source": {"kind": "ollama", "name": "small:1b"}, "declared": {"memory_gib": 1, "source": "test"}}
+    changes = {
+        "llm_models.short": {**model, "context_tokens": 512},
+        "llm_models.long": {**model, "context_tokens": 1024},
+        "llm_assignments.coding.1": {"model": "short", "host": "mini"},
+        "llm_assignments.tools_fast.0": {"model": "long", "host": "mini"},
+    }
+    resident = plan_of(changes)["hosts"]["mini"]["resident"]
+    assert {(item["engine_model"], item["source"]["name"]) for item in resident} == {("short", "small:1b"), ("long", "small:1b")}
+
+
 def test_headroom_of_the_accelerator_wins_over_the_hosts_and_the_policys():
     changes = {"hosts.gpus.headroom_gib": 2.0, "hosts.gpus.accelerators.0.headroom_gib": 3.0}
     pools = plan_of(changes)["hosts"]["gpus"]["accelerators"]
