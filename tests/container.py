@@ -1,9 +1,10 @@
-"""One container with systemd and sshd for a molecule scenario: `container.py (check | up NAME | down NAME)`.
+"""Containers with systemd and sshd for a molecule scenario: `container.py (check | up NAME [HOST...] | down NAME)`.
 
 check   whether containers can be had here; installs and starts Docker and makes the image where that may be done. Ends with 3
         and the reason if not.
-up      starts the container and leaves an ssh_config for it in build/molecule/NAME, in which the host is called NAME.
-down    removes the container, and ends the Docker Engine if `check` or `up` of this clone started it and nobody else uses it.
+up      starts a container for each host, or one that is called NAME, and leaves in build/molecule/NAME an ssh_config in which
+        they have their names, and addresses.json: host -> address, and "bridge", where they reach this machine.
+down    removes the containers, and ends the Docker Engine if `check` or `up` of this clone started it and nobody else uses it.
 
 HOMELAB_LLM_TEST_IMAGE names the image, any with systemd and apt. Where it cannot be pulled, one is made by debootstrap, once,
 and kept in the user's cache under a name that stands for its recipe. SSL_CERT_FILE and the like are handed on to the container.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -44,16 +46,19 @@ HANDED_ON = (
     "SSL_CERT_FILE", "PIP_CERT", "PIP_INDEX_URL", "UV_DEFAULT_INDEX",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
-SSH_CONFIG = """Host {name}
-  HostName {address}
+SSH_CONFIG = """Host *
   User root
   IdentityFile "{folder}/key"
   IdentitiesOnly yes
   UserKnownHostsFile "{folder}/known_hosts"
   StrictHostKeyChecking accept-new
   # Whoever asks for a shared connection gets one; a socket in the clone could have too long a path.
-  ControlPath /tmp/homelab-llm-%C
+  ControlPath /tmp/{scenario}-%C
 """
+SSH_HOST = "Host {host}\n  HostName {address}\n"
+# On every container: the scenario and the clone that it belongs to.
+LABEL = "homelab-llm.scenario"
+UP_S = 60.0
 
 
 class Unavailable(Exception):
@@ -208,36 +213,67 @@ def handed_on() -> dict[str, str]:
     return {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
 
 
-def container_name(name: str) -> str:
+def scenario_of(name: str) -> str:
     """Two clones may run the same scenario at the same time."""
     return f"homelab-llm-{name}-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
+
+
+def containers_of(name: str) -> list[str]:
+    """The scenario's containers, ended ones too."""
+    return call(["docker", "ps", "--all", "--quiet", f"--filter=label={LABEL}={scenario_of(name)}"]).split()
+
+
+def remove_containers(name: str) -> None:
+    for container in containers_of(name):
+        works(["docker", "rm", "--force", "--volumes", container], 120)
+    left = containers_of(name)
+    if left:
+        raise SystemExit(f"container: {', '.join(left)} of the scenario {name} could not be removed")
 
 
 def folder_of(name: str) -> Path:
     return ROOT / "build" / "molecule" / name
 
 
-def up(name: str) -> None:
+def up(name: str, hosts: list[str]) -> None:
     prepare()
-    folder, container = folder_of(name), container_name(name)
+    folder, from_image = folder_of(name), image()
     folder.mkdir(parents=True, exist_ok=True)
     for path in (folder / "key", folder / "key.pub", folder / "known_hosts"):
         path.unlink(missing_ok=True)
-    call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", container, "-f", str(folder / "key")])
-    files = sorted({value for value in handed_on().values() if Path(value).is_file()})
-    # One that an ended Docker Engine left behind, which `down` could not see.
-    works(["docker", "rm", "--force", "--volumes", container], 120)
-    mounts = [f"--volume={path}:{path}:ro" for path in files]
-    call(
-        ["docker", "run", "--detach", f"--name={container}", f"--hostname={name}", *SYSTEMD_FLAGS, *mounts, image(), "/sbin/init"]
-    )
-    let_in(container, (folder / "key.pub").read_text())
-    found = call(["docker", "inspect", "--format", "{{ .NetworkSettings.IPAddress }}", container])
-    address = ipaddress.ip_address(found)
-    (folder / "ssh_config").write_text(SSH_CONFIG.format(name=name, address=address, folder=folder))
-    if not wait(lambda: works(["ssh", "-F", str(folder / "ssh_config"), "-o", "BatchMode=yes", name, "true"], 10), 60):
-        raise SystemExit(f"container: {container} at {address} lets nobody in; look at: docker logs {container}")
-    say(f"{container} at {address} is up")
+    call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", scenario_of(name), "-f", str(folder / "key")])
+    # Those that an ended Docker Engine left behind, which `down` could not see.
+    remove_containers(name)
+    containers = {host: start(name, host, from_image) for host in hosts}
+    for container in containers.values():
+        let_in(container, (folder / "key.pub").read_text())
+    addresses = {host: address_of(container, "IPAddress") for host, container in containers.items()}
+    entries = [SSH_HOST.format(host=host, address=address) for host, address in addresses.items()]
+    (folder / "ssh_config").write_text("".join([*entries, SSH_CONFIG.format(folder=folder, scenario=scenario_of(name))]))
+    bridge = address_of(next(iter(containers.values())), "Gateway")
+    (folder / "addresses.json").write_text(json.dumps({**addresses, "bridge": bridge}))
+    for host, address in addresses.items():
+        await_ssh(folder / "ssh_config", host, containers[host])
+        say(f"{host} at {address} is up")
+
+
+def start(name: str, host: str, from_image: str) -> str:
+    """Start a host's container; its name."""
+    container = scenario_of(name) if host == name else scenario_of(f"{name}-{host}")
+    mounts = [f"--volume={path}:{path}:ro" for path in sorted({value for value in handed_on().values() if Path(value).is_file()})]
+    marks = [f"--name={container}", f"--hostname={host}", f"--label={LABEL}={scenario_of(name)}"]
+    call(["docker", "run", "--detach", *marks, *SYSTEMD_FLAGS, *mounts, from_image, "/sbin/init"])
+    return container
+
+
+def address_of(container: str, kind: str) -> str:
+    """The container's own address (IPAddress), or the one of this machine that it sees (Gateway)."""
+    return str(ipaddress.ip_address(call(["docker", "inspect", "--format", f"{{{{ .NetworkSettings.{kind} }}}}", container])))
+
+
+def await_ssh(ssh_config: Path, host: str, container: str) -> None:
+    if not wait(lambda: works(["ssh", "-F", str(ssh_config), "-o", "BatchMode=yes", host, "true"], 10), UP_S):
+        raise SystemExit(f"container: {host} lets nobody in; look at: docker logs {container}")
 
 
 def let_in(container: str, key: str) -> None:
@@ -253,9 +289,7 @@ def let_in(container: str, key: str) -> None:
 
 def down(name: str) -> None:
     if shutil.which("docker") and running():
-        works(["docker", "rm", "--force", "--volumes", container_name(name)], 120)
-        if works(["docker", "container", "inspect", container_name(name)]):
-            raise SystemExit(f"container: {container_name(name)} could not be removed")
+        remove_containers(name)
     shutil.rmtree(folder_of(name), ignore_errors=True)
     stop_engine()
 
@@ -265,12 +299,12 @@ def main(words: list[str]) -> int:
         case ["check"]:
             prepare()
             image()
-        case ["up", name]:
-            up(name)
+        case ["up", name, *hosts]:
+            up(name, hosts or [name])
         case ["down", name]:
             down(name)
         case _:
-            say(f"{' '.join(words) or 'nothing'} was asked; expected check, up NAME or down NAME")
+            say(f"{' '.join(words) or 'nothing'} was asked; expected check, up NAME [HOST...] or down NAME")
             return 2
     return 0
 
