@@ -1,0 +1,215 @@
+"""What the hosts of the scenario `ollama` fetch from: `python -m tests.ollama_servers (up | down)`.
+
+up      starts, in the background, a mirror of releases and a registry with models, on the address at which the containers of the
+        scenario reach this machine and on no other. Leaves servers.json beside their ssh_config: where both are, and the process.
+down    ends that process.
+
+The mirror has v0.24.0 and v0.33.0 as they are published in good/, and releases of 0.33.0 in which something is wrong in
+corrupted/ (a byte of the archive is another), wrong/ (sha256sum.txt is another archive's) and broken/ (half an archive, with the
+checksum of that half). Every request is a line of mirror.jsonl; the bytes of the registry are counted in registry.json.
+Whatever behaviour.json says is how the registry behaves, see tests.real.registry_proxy.Behaviour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.engines.build import engine
+from tests.engines.commands import BuildFailed, Unavailable
+from tests.engines.model_parts import Shape
+from tests.engines.releases import SUMS, VERSIONS, archive_name, release, sums_line
+from tests.engines.small_models import SmallModel, bert, llama, small_shape
+from tests.real import registry
+from tests.real.registry_proxy import Behaviour, RegistryProxy
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "molecule" / "ollama"
+# The version of which the mirror has releases with faults.
+NEXT = VERSIONS[-1]
+# One that is forgotten ends by itself.
+LIFE_S = 3600.0
+START_S = 60.0
+# SmolLM2's template: what its own tokenizer_config.json says, in the engine's words.
+CHATML = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+
+
+def models() -> dict[str, SmallModel | None]:
+    """Repository:tag -> what is in it; None: SmolLM2."""
+    slow = Shape(layers=4, width=512, heads=8, kv_heads=2, head=64, feed_forward=2048)
+    return {
+        "lab/smollm2:135m": None,
+        "lab/alder:tiny": llama("alder", small_shape(16384)),
+        "lab/willow:encoder": bert(),
+        "lab/cedar:slow": llama("cedar", slow),
+        "library/hazel:latest": llama("hazel", small_shape(8192)),
+    }
+
+
+class Mirror(SimpleHTTPRequestHandler):
+    """Files of a folder, every request in a log."""
+
+    def __init__(self, *arguments: Any, log: Path, **more: Any) -> None:
+        self.log = log
+        super().__init__(*arguments, **more)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"path": self.path, "host": self.client_address[0], "status": int(code)}) + "\n")
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+def fill_mirror(folder: Path) -> None:
+    """The releases, and what may be wrong with one."""
+    for version in VERSIONS:
+        (folder / "good").mkdir(parents=True, exist_ok=True)
+        (folder / "good" / f"v{version}").symlink_to(release(version))
+    good = folder / "good" / f"v{NEXT}"
+    archive, sums = (good / archive_name()).read_bytes(), (good / SUMS).read_text(encoding="ascii")
+    middle = len(archive) // 2
+    faults = {
+        "corrupted": (archive[:middle] + bytes([archive[middle] ^ 0xFF]) + archive[middle + 1 :], sums),
+        "wrong": (archive, f"{'0123456789abcdef' * 4}  ./{archive_name()}\n"),
+        "broken": (archive[:middle], None),
+    }
+    for name, (data, said) in faults.items():
+        faulty = folder / name / f"v{NEXT}"
+        faulty.mkdir(parents=True)
+        (faulty / archive_name()).write_bytes(data)
+        (faulty / SUMS).write_text(said or sums_line(faulty / archive_name()), encoding="ascii")
+
+
+def config_of(family: str, kind: str) -> bytes:
+    """A model's configuration as Ollama writes it."""
+    about = {"model_format": "gguf", "model_family": family, "model_families": [family], "model_type": "1M", "file_type": kind}
+    system = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+    return json.dumps({**about, **system}).encode()
+
+
+def push_models(target: registry.Registry, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, model in models().items():
+        repository, _colon, tag = name.partition(":")
+        if model:
+            layers = {"model": [model.write(folder).read_bytes()]}
+            target.push(repository, tag, layers, config_of(model.architecture, "F16"))
+        else:
+            layers = {"model": [(engine("smollm2-135m") / "model.gguf").read_bytes()], "template": [CHATML.encode()]}
+            layers["params"] = [json.dumps({"stop": ["<|im_start|>", "<|im_end|>"]}).encode()]
+            target.push(repository, tag, layers, config_of("llama", "Q4_1"))
+
+
+@contextlib.contextmanager
+def mirroring(address: str) -> Iterator[str]:
+    """The mirror, until the end of the `with`; its address."""
+    handler = functools.partial(Mirror, directory=str(BUILD / "mirror"), log=BUILD / "mirror.jsonl")
+    server = ThreadingHTTPServer((address, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://{address}:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def registering(address: str) -> Iterator[RegistryProxy]:
+    """A registry with the models behind its proxy, until the end of the `with`."""
+    storage = BUILD / "registry"
+    storage.mkdir()
+    with registry.running(storage) as behind:
+        push_models(behind, BUILD / "models")
+        proxy = RegistryProxy(behind.host, (address, 0), BUILD / "registry.json")
+        threading.Thread(target=proxy.serve, daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            proxy.stop()
+
+
+def behave(**wanted: Any) -> None:
+    """Tell the registry how to behave from now on; without a word: as it should."""
+    unfinished = BUILD / "behaviour.unfinished"
+    unfinished.write_text(json.dumps(dataclasses.asdict(Behaviour(**wanted))))
+    unfinished.rename(BUILD / "behaviour.json")
+    # The process that serves looks every 50 ms.
+    time.sleep(0.2)
+
+
+def serve() -> None:
+    """Serve until told to end."""
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_arguments: over.set())
+    address = json.loads((BUILD / "addresses.json").read_text())["bridge"]
+    fill_mirror(BUILD / "mirror")
+    ends = time.monotonic() + LIFE_S
+    with mirroring(address) as url, registering(address) as proxy:
+        unfinished = BUILD / "servers.unfinished"
+        unfinished.write_text(json.dumps({"releases": url, "registry": proxy.host, "process": os.getpid()}))
+        unfinished.rename(BUILD / "servers.json")
+        while time.monotonic() < ends and not over.wait(0.05):
+            with contextlib.suppress(OSError):
+                proxy.behaviour = Behaviour(**json.loads((BUILD / "behaviour.json").read_text()))
+
+
+def up() -> None:
+    """Start the process that serves and wait until it does."""
+    for version in VERSIONS:
+        release(version)
+    engine("smollm2-135m")
+    with (BUILD / "servers.log").open("wb") as log:
+        command = [sys.executable, "-m", "tests.ollama_servers", "serve"]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    (BUILD / "servers.pid").write_text(str(process.pid))
+    ends = time.monotonic() + START_S
+    while not (BUILD / "servers.json").is_file():
+        if process.poll() is not None or time.monotonic() > ends:
+            raise SystemExit(f"the servers do not start: {(BUILD / 'servers.log').read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
+    print((BUILD / "servers.json").read_text(), flush=True)
+
+
+def down() -> None:
+    """End the process that serves, if it is still that one."""
+    file = BUILD / "servers.pid"
+    if not file.is_file():
+        return
+    process = Path("/proc", file.read_text())
+    with contextlib.suppress(OSError):
+        if b"tests.ollama_servers" in (process / "cmdline").read_bytes():
+            os.kill(int(process.name), signal.SIGTERM)
+    ends = time.monotonic() + START_S
+    while time.monotonic() < ends and (process / "cmdline").is_file() and (process / "cmdline").read_bytes():
+        time.sleep(0.1)
+    file.unlink()
+
+
+def main(words: list[str]) -> int:
+    actions = {"up": up, "down": down, "serve": serve}
+    if len(words) != 1 or words[0] not in actions:
+        print(f"got {' '.join(words) or 'nothing'}; expected up or down", flush=True)
+        return 2
+    try:
+        actions[words[0]]()
+    except (Unavailable, BuildFailed, registry.Unavailable) as error:
+        print(error, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
