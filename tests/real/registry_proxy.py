@@ -1,7 +1,7 @@
 """A second address of a registry: adds the Location header that Ollama wants on blobs, counts what goes out, slows down or cuts.
 
 Ollama's pull needs ``Location`` in the answer to a GET of a blob, also in one of status 200 (server/download.go of v0.24.0 and
-v0.33.0); distribution's registry sends none. As a program it runs until it is ended, and writes what it counted after every reply:
+v0.33.0); distribution's registry sends none. As a program it runs until it is ended; the counts are written after every reply:
 
     python -m tests.real.registry_proxy --registry http://127.0.0.1:5000 --listen 127.0.0.1:5001 --counts counts.json
 
@@ -32,6 +32,7 @@ PIECE_BYTES = 65_536
 ANSWER_S = 60.0
 # Ollama asks for a blob once only to see its Location, and closes; what lies in the socket by then was not for anybody.
 GLANCE_S = 0.2
+NOT_ASKED = ("connection", "content-length")
 NOT_PASSED_ON = ("connection", "keep-alive", "transfer-encoding", "content-length", "location", "date", "server")
 
 
@@ -95,7 +96,7 @@ class RegistryProxy:
         self.counts = Counts(counts_file)
         self.behaviour = Behaviour()
         self.over = threading.Event()
-        self._server = _Server(listen, _handler(self))
+        self._server = _Server(listen, type("Handler", (_Handler,), {"proxy": self}))
         self.host = f"{listen[0]}:{self._server.server_port}"
         self.url = f"http://{self.host}"
 
@@ -120,75 +121,76 @@ def proxied(registry: str, counts_file: Path | None = None) -> Iterator[Registry
         proxy.stop()
 
 
-def _handler(proxy: RegistryProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+def paced(reply: http.client.HTTPResponse, proxy: RegistryProxy, is_blob: bool) -> Iterator[bytes]:
+    """A body, of a blob as slow and as short as the proxy is to behave."""
+    behaviour = proxy.behaviour if is_blob else Behaviour()
+    sent_bytes, began_s = 0, time.monotonic()
+    while piece := reply.read(PIECE_BYTES):
+        if behaviour.cut_after_bytes is not None:
+            piece = piece[: max(0, behaviour.cut_after_bytes - sent_bytes)]
+        if behaviour.stall_after_bytes is not None and sent_bytes >= behaviour.stall_after_bytes:
+            proxy.over.wait()
+        if not piece:
+            return
+        sent_bytes += len(piece)
+        yield piece
+        if behaviour.bytes_per_s:
+            proxy.over.wait(max(0.0, began_s + sent_bytes / behaviour.bytes_per_s - time.monotonic()))
 
-        def forward(self) -> None:
-            path = urlsplit(self.path).path
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
-            headers = {
-                name: value for name, value in self.headers.items() if name.lower() not in ("connection", "content-length")
-            }
-            connection = http.client.HTTPConnection(proxy.target, timeout=ANSWER_S)
-            self.close_connection = True
-            proxy.counts.add(path, 1, 0)
-            try:
-                connection.request(self.command, self.path, body, headers)
-                reply = connection.getresponse()
-                self.begin(path, reply)
-                for piece in self.pieces(path, reply):
-                    self.wfile.write(piece)
-                    proxy.counts.add(path, 0, len(piece))
-            except OSError:
-                # Either side went away; whoever waits sees it by itself.
-                return
-            finally:
-                connection.close()
-                proxy.counts.write()
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = forward
+class _Handler(BaseHTTPRequestHandler):
+    proxy: RegistryProxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-        def begin(self, path: str, reply: http.client.HTTPResponse) -> None:
-            """The status line and the headers, with the Location of this address."""
-            self.send_response_only(reply.status)
-            for name, value in reply.getheaders():
-                if name.lower() not in NOT_PASSED_ON:
-                    self.send_header(name, value)
-            length, location = reply.getheader("Content-Length"), reply.getheader("Location")
-            if length is not None:
-                self.send_header("Content-Length", length)
-            here = f"http://{self.headers.get('Host') or proxy.host}"
-            if location is not None:
-                self.send_header("Location", location.replace(f"http://{proxy.target}", here))
-            elif BLOB.fullmatch(path) and self.command == "GET" and reply.status in (200, 206):
-                self.send_header("Location", f"{here}{self.path}")
-            self.send_header("Connection", "close")
-            self.end_headers()
+    def forward(self) -> None:
+        counts, path = self.proxy.counts, urlsplit(self.path).path
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in NOT_ASKED}
+        connection = http.client.HTTPConnection(self.proxy.target, timeout=ANSWER_S)
+        self.close_connection = True
+        counts.add(path, 1, 0)
+        try:
+            connection.request(self.command, self.path, body, headers)
+            reply = connection.getresponse()
+            self.begin(path, reply)
+            for piece in self.pieces(path, reply):
+                self.wfile.write(piece)
+                counts.add(path, 0, len(piece))
+        except OSError:
+            # Either side went away; whoever waits sees it by itself.
+            return
+        finally:
+            connection.close()
+            counts.write()
 
-        def pieces(self, path: str, reply: http.client.HTTPResponse) -> Iterator[bytes]:
-            """The body, as slow and as short as the proxy is to behave."""
-            is_blob = bool(BLOB.fullmatch(path)) and self.command == "GET"
-            if is_blob and not self.headers.get("Range") and select.select([self.connection], [], [], GLANCE_S)[0]:
-                return
-            behaviour, sent_bytes, began_s = proxy.behaviour, 0, time.monotonic()
-            while piece := reply.read(PIECE_BYTES):
-                if is_blob and behaviour.cut_after_bytes is not None:
-                    piece = piece[: max(0, behaviour.cut_after_bytes - sent_bytes)]
-                if is_blob and behaviour.stall_after_bytes is not None and sent_bytes >= behaviour.stall_after_bytes:
-                    proxy.over.wait()
-                if not piece:
-                    return
-                sent_bytes += len(piece)
-                yield piece
-                if is_blob and behaviour.bytes_per_s:
-                    proxy.over.wait(max(0.0, began_s + sent_bytes / behaviour.bytes_per_s - time.monotonic()))
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
-        def log_message(self, *_arguments: Any) -> None:
-            pass
+    def begin(self, path: str, reply: http.client.HTTPResponse) -> None:
+        """The status line and the headers, with the Location of this address."""
+        self.send_response_only(reply.status)
+        for name, value in reply.getheaders():
+            if name.lower() not in NOT_PASSED_ON:
+                self.send_header(name, value)
+        length, location = reply.getheader("Content-Length"), reply.getheader("Location")
+        if length is not None:
+            self.send_header("Content-Length", length)
+        here = f"http://{self.headers.get('Host') or self.proxy.host}"
+        if location is not None:
+            self.send_header("Location", location.replace(f"http://{self.proxy.target}", here))
+        elif BLOB.fullmatch(path) and self.command == "GET" and reply.status in (200, 206):
+            self.send_header("Location", f"{here}{self.path}")
+        self.send_header("Connection", "close")
+        self.end_headers()
 
-    return Handler
+    def pieces(self, path: str, reply: http.client.HTTPResponse) -> Iterator[bytes]:
+        is_blob = bool(BLOB.fullmatch(path)) and self.command == "GET"
+        if is_blob and not self.headers.get("Range") and select.select([self.connection], [], [], GLANCE_S)[0]:
+            return iter(())
+        return paced(reply, self.proxy, is_blob)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
 
 
 def main() -> None:
