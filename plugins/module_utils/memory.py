@@ -41,12 +41,16 @@ UPPER = "upper"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model as it lies on disk: its shape, the size of its file, the bytes of a separate projector and of adapters."""
+    """A model as it lies on disk: its shape, the size of its file, the bytes of a separate projector and of adapters.
+
+    ``own_options``: what its manifest says of num_ctx and the like, which an Ollama puts above its own settings.
+    """
 
     shape: ModelShape
     file_bytes: int | None = None
     projector_bytes: int = 0
     adapter_bytes: int = 0
+    own_options: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from .model_shape import MemoryShapeError, describe
 from .ollama_manifest import Manifest
 from .ollama_store import read_ollama_blob
 
+# Runner options of api/types.go, Ollama v0.33.0, that change what a load takes.
+MEMORY_OPTIONS = ("num_ctx", "num_batch", "num_gpu", "main_gpu")
 # Where Ollama keeps models: the service of its Linux script, then the user's own (docs/faq of Ollama v0.33.0).
 STORES = ("/usr/share/ollama/.ollama/models", "~/.ollama/models")
 
@@ -88,7 +90,14 @@ def files_of(header: Header, projector: Header | None = None) -> ModelFiles:
     manifest = header.manifest if isinstance(header, ModelHeader) else None
     adapters = sum(layer.size_bytes for layer in manifest.of_kind("adapter")) if manifest else 0
     projector_bytes = (projector.tensors_bytes or projector.file_bytes or 0) if projector else 0
-    return ModelFiles(shape, header.file_bytes, projector_bytes, adapters)
+    return ModelFiles(shape, header.file_bytes, projector_bytes, adapters, _own_options(manifest))
+
+
+def _own_options(manifest: Manifest | None) -> tuple[tuple[str, int], ...]:
+    """The parameters of a model that decide its memory; what is no whole number the engine does not take either."""
+    said = manifest.parameters if manifest else {}
+    found = {key: said.get(key) for key in MEMORY_OPTIONS}
+    return tuple((key, value) for key, value in found.items() if isinstance(value, int) and not isinstance(value, bool))
 
 
 def files_of_metadata(metadata: Mapping[str, Any], tensors: Any, file_bytes: int | None) -> ModelFiles:

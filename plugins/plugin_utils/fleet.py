@@ -94,15 +94,25 @@ class Host(Strict):
     machine: Name | None = Field(None, description="hosts with the same machine take turns in a benchmark; default: the host")
     url: Url | None = Field(None, description="ollama, external: the engine's address without /v1")
     address: Address | None = Field(None, description="llama_cpp: where the engine listens and the router finds it")
+    listen_address: Address | None = Field(
+        None, description="ollama: address that a managed engine listens on; default: the one in its url"
+    )
     base_port: Port | None = Field(None, description="llama_cpp: port of the first resident model, the others follow")
     accelerators: list[Accelerator] = Field(default_factory=list, description="the memory pools of this host")
     headroom_gib: NotNegative | None = Field(None, description="GiB kept free on each accelerator; default: the policy's")
-    engine_version: Text | None = Field(None, description="version of the engine, such as 0.33.0; default: the newest known")
-    flash_attention: Literal["on", "off", "auto"] = Field("auto", description="ollama: OLLAMA_FLASH_ATTENTION as it is set")
-    server: EngineServer | None = Field(None, description="ollama: the rest of its environment as it is set")
+    engine_version: Text | None = Field(
+        None, description="version of the engine, such as 0.33.0; a managed one is brought to it; default: the newest known"
+    )
+    flash_attention: Literal["on", "off", "auto"] = Field(
+        "auto", description="ollama: OLLAMA_FLASH_ATTENTION; default of a managed one: on where all its GPUs can"
+    )
+    server: EngineServer | None = Field(
+        None,
+        description="ollama: the rest of its environment; what is not said here is unset, or the plan's choice for a managed one",
+    )
     cache_ram_mib: Annotated[int, Field(ge=0)] | None = Field(
         None,
-        description="MiB of host memory for each prompt cache (LLAMA_ARG_CACHE_RAM); default: ollama 8192, llama_cpp 0",
+        description="MiB of host memory for each prompt cache (LLAMA_ARG_CACHE_RAM); default: 0, of an unmanaged ollama 8192",
     )
 
     @model_validator(mode="after")
@@ -118,6 +128,8 @@ class Host(Strict):
             raise ValueError(f"an engine_version as `ollama --version` ends, such as 0.33.0, not {self.engine_version!r}")
         if self.engine != "ollama" and self.server is not None:
             raise ValueError("server only for an ollama host: it is Ollama's environment")
+        if self.engine != "ollama" and self.listen_address is not None:
+            raise ValueError("listen_address only for an ollama host: llama_cpp listens on its address")
         if self.engine == "external" and self.managed:
             raise ValueError("an external engine with managed: false (it is never logged into)")
         wrong = next((item for item in self.accelerators if not _computes(item)), None)
@@ -139,6 +151,7 @@ class OllamaSource(Strict):
 
     kind: Literal["ollama"]
     name: Name = Field(description="the name to pull, such as gemma4:26b")
+    digest: Sha256 | None = Field(None, description="of its manifest; a registry that has another one is refused")
 
 
 class FileSource(Strict):

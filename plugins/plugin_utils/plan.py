@@ -10,7 +10,9 @@ from typing import Any
 from ..module_utils.packing import Budget, HostFit, Placed
 from .fit import Find, Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, on_disk, overcommitment, place, size_of
 from .fleet import ExternalSource, Fleet, Host, OllamaSource
+from .managed_ollama import changeable, derived, derived_name, fetching_hosts, is_configured, listens_on, with_written_settings
 from .plan_admission import Admitted, admission, not_asked
+from .plan_devices import devices, full_offload
 from .problems import IntentError, Problem
 from .references import resident_models
 
@@ -24,7 +26,9 @@ def make_plan(fleet: Fleet, inventory: str, find: Find = on_disk) -> dict[str, A
     does not fit and every model of unknown size.
     """
     problems: list[Problem] = []
-    hosts = {name: _host(fleet, name, find, problems) for name in fleet.hosts}
+    intended, fleet = fleet, with_written_settings(fleet)
+    free = {name: changeable(host) for name, host in intended.hosts.items()}
+    hosts = {name: _host(fleet, name, find, free[name], problems) for name in fleet.hosts}
     if problems:
         raise IntentError(problems)
     body = {
@@ -62,7 +66,7 @@ def check_plan(document: Any, inventory: str) -> dict[str, Any]:
     return document
 
 
-def _host(fleet: Fleet, name: str, find: Find, problems: list[Problem]) -> dict[str, Any]:
+def _host(fleet: Fleet, name: str, find: Find, free: frozenset[str], problems: list[Problem]) -> dict[str, Any]:
     host = fleet.hosts[name]
     pools = budgets(host, fleet.policy)
     empty = budget_problems(name, pools)
@@ -70,18 +74,21 @@ def _host(fleet: Fleet, name: str, find: Find, problems: list[Problem]) -> dict[
     sizes = _sizes(fleet, name, find, problems) if pools else {}
     fit = place(sizes, pools, host) if not empty else None
     refusal = overcommitment(name, fit, pools) if fit else None
-    admitted = _admitted(fleet, name, sizes, fit, pools)
+    admitted = _admitted(fleet, name, sizes, fit, pools, free)
     problems += [problem for problem in (refusal, admitted.problem) if problem]
     needed = sum(item.load.total_mib for item in fit.placed) if fit else None
     budget = _graphic_budget(pools) if pools else None
+    listen_address, port = listens_on(host)
     return {
         "engine": host.engine,
         "managed": host.managed,
         "machine": host.machine or name,
         "url": host.url.rstrip("/") if host.url else None,
+        "listen_address": listen_address,
+        "port": port,
         "budget_mib": _rounded(budget),
         "accelerators": [_accelerator(pool) for pool in pools],
-        "resident": _residents(fleet, name, sizes, fit, admitted.order),
+        "resident": _residents(fleet, name, sizes, fit, admitted),
         "total_mib": _rounded(needed),
         "free_mib": None if needed is None or budget is None else _rounded(budget - needed),
         "host_memory": _host_memory(fit),
@@ -112,28 +119,32 @@ def _sizes(fleet: Fleet, host: str, find: Find, problems: list[Problem]) -> dict
 
 
 def _residents(
-    fleet: Fleet, host: str, sizes: Mapping[str, Wanted], fit: HostFit | None, order: tuple[str, ...]
+    fleet: Fleet, host: str, sizes: Mapping[str, Wanted], fit: HostFit | None, admitted: Admitted
 ) -> list[dict[str, Any]]:
     placed = {item.model: item for item in fit.placed} if fit else {}
     return [
-        _resident(fleet, host, index, name, placed.get(name), sizes.get(name), order.index(name) + 1)
+        _resident(fleet, host, index, name, placed.get(name), sizes.get(name), admitted)
         for index, name in enumerate(resident_models(fleet, host))
     ]
 
 
 def _resident(
-    fleet: Fleet, host_name: str, index: int, name: str, placed: Placed | None, size: Wanted | None, load_order: int
+    fleet: Fleet, host_name: str, index: int, name: str, placed: Placed | None, size: Wanted | None, admitted: Admitted
 ) -> dict[str, Any]:
     host, model = fleet.hosts[host_name], fleet.models[name]
     own_process = host.engine == "llama_cpp"
+    made = derived(model, host, size, admitted.document["settings"])
     return {
         "model": name,
-        "engine_model": _engine_model(fleet, host_name, name),
+        "engine_model": derived_name(name, model, made["parameters"]) if made else _engine_model(fleet, host_name, name),
         "mode": model.mode,
         "url": _url(host, index),
         "listen_address": host.address if own_process else None,
         "port": _port(host, index),
-        "source": model.source.model_dump(),
+        "source": model.source.model_dump(exclude={"digest"}),
+        "digest": getattr(model.source, "digest", None),
+        "derived": made,
+        "copy_from": _copied_from(fleet, host_name, name),
         "declared_shape": model.declared.shape.model_dump() if model.declared and model.declared.shape else None,
         "declared_file_bytes": model.declared.file_bytes if model.declared else None,
         "context_tokens": model.context_tokens,
@@ -141,11 +152,22 @@ def _resident(
         "kv_type": model.kv_type,
         "batch_tokens": model.batch_tokens,
         "main_gpu": model.main_gpu,
-        "load_order": load_order,
+        "load_order": admitted.order.index(name) + 1,
         "fit": _rounded_parts(fit_parts(placed, size)),
         "accelerator": _accelerator_of(placed),
+        "full_offload": full_offload(host, placed),
+        "devices": devices(host, placed),
         "reason": f"serves {_served(fleet, host_name, name)}",
     }
+
+
+def _copied_from(fleet: Fleet, host: str, model: str) -> str | None:
+    """The other host that fetches this model from its registry, so that it crosses the internet once."""
+    source = fleet.models[model].source
+    if not isinstance(source, OllamaSource) or not is_configured(fleet.hosts[host]):
+        return None
+    first = fetching_hosts(fleet)[source.name]
+    return first if first != host else None
 
 
 def _served(fleet: Fleet, host: str, model: str) -> str:
@@ -237,7 +259,9 @@ def _url(host: Host, index: int) -> str:
     return str(host.url).rstrip("/")
 
 
-def _admitted(fleet: Fleet, name: str, sizes: Mapping[str, Wanted], fit: HostFit | None, pools: list[Budget]) -> Admitted:
+def _admitted(
+    fleet: Fleet, name: str, sizes: Mapping[str, Wanted], fit: HostFit | None, pools: list[Budget], free: frozenset[str]
+) -> Admitted:
     """Will the engine keep the set in memory? Asked of sets that fit; the largest is loaded first."""
     host = fleet.hosts[name]
     order = _largest_first(fleet, name, fit)
@@ -245,7 +269,7 @@ def _admitted(fleet: Fleet, name: str, sizes: Mapping[str, Wanted], fit: HostFit
         reason = "not asked: the set does not fit or a size is not known"
         return Admitted(not_asked(reason, order), tuple(order))
     models = {model: (fleet.models[model], _engine_model(fleet, name, model)) for model in order}
-    return admission(name, host, models, sizes, pools)
+    return admission(name, host, models, sizes, pools, free)
 
 
 def _largest_first(fleet: Fleet, host: str, fit: HostFit | None) -> list[str]:
@@ -255,7 +279,7 @@ def _largest_first(fleet: Fleet, host: str, fit: HostFit | None) -> list[str]:
 
 def _accelerator(pool: Budget) -> dict[str, Any]:
     sizes = {key: _rounded(getattr(pool, key)) for key in ("memory_mib", "reserved_mib", "headroom_mib", "budget_mib")}
-    return {"name": pool.name, "kind": pool.kind, **sizes, "bandwidth_gb_s": pool.bandwidth_gb_s}
+    return {"name": pool.name, "kind": pool.kind, **sizes, "bandwidth_gb_s": pool.bandwidth_gb_s, "backend": pool.library}
 
 
 def _accelerator_of(placed: Placed | None) -> str | None:

@@ -40,12 +40,18 @@ class Admitted:
 
 
 def admission(
-    host_name: str, host: Host, models: Mapping[str, tuple[Model, str]], sizes: Mapping[str, Wanted], pools: list[Budget]
+    host_name: str,
+    host: Host,
+    models: Mapping[str, tuple[Model, str]],
+    sizes: Mapping[str, Wanted],
+    pools: list[Budget],
+    changeable: frozenset[str] = frozenset(),
 ) -> Admitted:
     """Replay the engine's scheduler on models in the order in which they are given.
 
     ``models``: name -> (model, the engine's name for it); ``sizes``: what each takes. Sizes of all models must be known,
-    and they must fit. An order in which all stay is taken; everything else that has to change is said, not done.
+    and they must fit. An order in which all stay is taken, and so are the settings in ``changeable``; everything else that
+    has to change is said, not done.
     """
     order = tuple(models)
     if host.engine == "llama_cpp":
@@ -55,7 +61,7 @@ def admission(
     differing = _differing(host_name, {name: model for name, (model, _engine_model) in models.items()})
     if differing:
         return Admitted(_known(None, "unknown", differing.got, order), order, differing)
-    return _replayed(host_name, host, models, sizes, pools)
+    return _replayed(host_name, host, models, sizes, pools, FREE | changeable)
 
 
 def not_asked(reason: str, order: Sequence[str]) -> dict[str, Any]:
@@ -85,7 +91,12 @@ def _differing(host_name: str, models: Mapping[str, Model]) -> Problem | None:
 
 
 def _replayed(
-    host_name: str, host: Host, models: Mapping[str, tuple[Model, str]], sizes: Mapping[str, Wanted], pools: list[Budget]
+    host_name: str,
+    host: Host,
+    models: Mapping[str, tuple[Model, str]],
+    sizes: Mapping[str, Wanted],
+    pools: list[Budget],
+    free: frozenset[str],
 ) -> Admitted:
     version = host.engine_version or OLLAMA_VERSION
     engine = engine_host(host, pools)
@@ -95,8 +106,8 @@ def _replayed(
     measure = measuring(sizes, pools)
     found = replay(engine, settings, version, wished, measure=measure)
     mended = _mended(engine, settings, version, wished, measure) if found.stays is False else None
-    if mended and mended.found and {change.setting for change in mended.changes} <= FREE:
-        found, wished, mended = mended.replays[0], list(mended.models), None
+    if mended and mended.found and {change.setting for change in mended.changes} <= free:
+        found, settings, wished, mended = mended.replays[0], mended.settings, list(mended.models), None
     document = _document(found, mended, version, host, settings, _loading(wished, mended))
     problem = _problem(host_name, found, mended) if found.verdict in REFUSED else None
     return Admitted(document, tuple(document["load_order"]), problem)
@@ -125,12 +136,17 @@ def _document(
         "reason": found.reason,
         "engine_version": version,
         "rules": found.rules,
-        "settings": environment(mended.settings if mended and mended.found else settings),
+        "settings": {**environment(mended.settings if mended and mended.found else settings), **_cache_limit(host)},
         "mend": _mend(mended) if mended else None,
         "load_order": order,
         "events": [{"kind": event.kind, "model": event.model, "sentence": event.sentence} for event in found.events],
         "notes": [*assumed, *found.notes],
     }
+
+
+def _cache_limit(host: Host) -> dict[str, str]:
+    """The prompt cache of each model takes host memory: of a configured engine its limit is written out too."""
+    return {} if host.cache_ram_mib is None else {"LLAMA_ARG_CACHE_RAM": str(host.cache_ram_mib)}
 
 
 def environment(settings: ServerSettings) -> dict[str, str]:

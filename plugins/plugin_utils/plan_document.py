@@ -19,6 +19,7 @@ class PlanAccelerator(Strict):
     headroom_mib: float
     budget_mib: float
     bandwidth_gb_s: float | None
+    backend: str = Field(description="what the engine computes with: cuda, rocm, vulkan, metal or cpu")
 
 
 class PlanParts(Strict):
@@ -57,6 +58,13 @@ class PlanFit(PlanParts):
     source: str
 
 
+class PlanDerived(Strict):
+    """A model that is made on the host, because the engine's own settings do not give it what was planned."""
+
+    source_model: str | None = Field(alias="from", description="the model of a registry; null: the file of the source")
+    parameters: dict[str, int] = Field(description="num_ctx, num_batch, main_gpu as Ollama calls them")
+
+
 class PlanResident(Strict):
     """One model that a host keeps in memory."""
 
@@ -67,6 +75,9 @@ class PlanResident(Strict):
     listen_address: str | None
     port: int | None
     source: dict[str, Any]
+    digest: str | None = Field(description="the manifest that the source must have; null: the registry's")
+    derived: PlanDerived | None = Field(description="how the engine's model is made; null: it is the source itself")
+    copy_from: str | None = Field(description="the host that fetches the same model from the registry")
     declared_shape: dict[str, Any] | None
     declared_file_bytes: int | None
     context_tokens: int
@@ -77,6 +88,8 @@ class PlanResident(Strict):
     load_order: int = Field(description="1 is loaded first: the largest, unless only another order keeps all")
     fit: PlanFit
     accelerator: str | None = Field(description="split: several accelerators share it")
+    full_offload: bool | None = Field(description="whether all of it has to be in the memory of GPUs; null: not known")
+    devices: list[str] | None = Field(description="llama.cpp's names of the devices to use; null: it has no choice")
     reason: str
 
 
@@ -137,6 +150,8 @@ class PlanHost(Strict):
     managed: bool
     machine: str
     url: str | None
+    listen_address: str | None = Field(description="where a managed Ollama listens; of llama.cpp each model says it")
+    port: int | None
     budget_mib: float | None
     accelerators: list[PlanAccelerator]
     resident: list[PlanResident]

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from .fleet import Fleet, Model, OllamaSource
 from .problems import Path, Problem, suggestion
 
-# llama.cpp reads an Ollama model's file out of the store of an Ollama on the same host.
-SOURCES_BY_ENGINE = {"ollama": ("ollama",), "llama_cpp": ("file", "ollama", "url", "wheel"), "external": ("external",)}
+SOURCES_BY_ENGINE = {
+    "ollama": ("ollama", "file", "url", "wheel"),
+    # llama.cpp reads an Ollama model's file out of the store of an Ollama on the same host.
+    "llama_cpp": ("file", "ollama", "url", "wheel"),
+    "external": ("external",),
+}
 
 
 def reference_problems(fleet: Fleet) -> list[Problem]:
@@ -93,8 +97,11 @@ def _sources(fleet: Fleet) -> Iterator[Problem]:
     for host, model in _residents(fleet):
         engine = fleet.hosts[host].engine
         kind = fleet.models[model].source.kind
-        if kind not in SOURCES_BY_ENGINE[engine]:
-            allowed = " or ".join(SOURCES_BY_ENGINE[engine])
+        # Into an Ollama that is never logged into no file can be put.
+        foreign = engine == "ollama" and not fleet.hosts[host].managed
+        known = ("ollama",) if foreign else SOURCES_BY_ENGINE[engine]
+        if kind not in known:
+            allowed = " or ".join(known)
             remedy = f"{host} runs {engine}: give it a model with such a source, or assign {model} to another host."
             yield Problem(("llm_models", model, "source", "kind"), kind, f"{allowed} on {host}", remedy)
 
@@ -114,19 +121,25 @@ def _one_blob_twice(fleet: Fleet) -> Iterator[Problem]:
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
     for host, model in _residents(fleet):
         source = fleet.models[model].source
-        if isinstance(source, OllamaSource) and fleet.hosts[host].engine == "ollama":
-            names[host, source.name].append(model)
-    for (host, source_name), models in names.items():
+        if fleet.hosts[host].engine == "ollama":
+            names[host, source.name if isinstance(source, OllamaSource) else source.model_dump_json()].append(model)
+    for (host, _file), models in names.items():
         first = fleet.models[models[0]]
         for other in models[1:]:
             if _settings(fleet.models[other]) != _settings(first):
                 remedy = f"Give both the same settings, or put one on another host than {host}."
-                got = f"{source_name} on {host} with settings other than {models[0]}'s"
+                got = f"{shown_source(fleet, other)} on {host} with settings other than {models[0]}'s"
                 yield Problem(("llm_models", other), got, "one set of settings per model file and host", remedy)
 
 
-def _settings(model: Model) -> tuple[int, int, str]:
-    return model.context_tokens, model.parallel, model.kv_type
+def shown_source(fleet: Fleet, model: str) -> str:
+    """A model's source in a few words."""
+    source = fleet.models[model].source
+    return next(str(getattr(source, key)) for key in ("name", "path", "url", "requirement") if hasattr(source, key))
+
+
+def _settings(model: Model) -> tuple[int | str | None, ...]:
+    return model.context_tokens, model.parallel, model.kv_type, model.batch_tokens, model.main_gpu
 
 
 def _ports(fleet: Fleet) -> Iterator[Problem]:

@@ -32,10 +32,13 @@ def find(model):
     return ModelFiles(describe(found["metadata"], found["tensors_summary"]), found["file_size"]), "test"
 
 
-def lab(gib, names, contexts=4096, *, server=None, version=None, **settings):
-    """An Ollama host with GPUs of so many GiB and models of the development set; m0, m1 … each serve one alias."""
+def lab(gib, names, contexts=4096, *, server=None, version=None, managed=False, **settings):
+    """An Ollama host with GPUs of so many GiB and models of the development set; m0, m1 … each serve one alias.
+
+    Its environment is as it was said: nobody configures it.
+    """
     cards = [{"name": f"gpu{index}", "kind": "gpu", "memory_gib": size} for index, size in enumerate(gib)]
-    said = {"engine": "ollama", "url": "http://gpus:11434", "accelerators": cards}
+    said = {"engine": "ollama", "managed": managed, "url": "http://gpus:11434", "accelerators": cards}
     changes = {
         "hosts.gpus": {**said, **({"server": server} if server else {}), **({"engine_version": version} if version else {})}
     }
@@ -314,7 +317,7 @@ def article(assignments, keep=None):
     }
     used = {host: {"llm_host": dict(hosts[host]["llm_host"])} for host, _model in assignments}
     for item in used.values():
-        item["llm_host"].update({"server": keep} if keep else {})
+        item["llm_host"].update({"managed": False, **({"server": keep} if keep else {})})
     return Intent(
         variables={**said, "llm_assignments": chosen, "llm_router": {"port": 4000}},
         hosts={host: item["llm_host"] for host, item in used.items()},

@@ -55,7 +55,9 @@ def test_findings_of_a_llama_cpp_host(before, after, words):
 
 def test_a_model_that_ollama_lacks_is_named_with_the_command():
     receipt = {**FINE, "models": [], "resident": False, "available": ["other:latest"]}
-    found = engine_findings(PLAN, "gpus", {}, {"big": receipt, "vectors": {**receipt, "available": ["vectors:latest"]}})
+    found = engine_findings(
+        PLAN, "gpus", {}, {"big": receipt, "vectors": {**receipt, "available": ["homelab/vectors:latest-ctx512"]}}
+    )
     assert len(found) == 1
     assert "ollama pull big:30b" in found[0]
 
