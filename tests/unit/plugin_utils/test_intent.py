@@ -71,7 +71,13 @@ MISTAKES = [
     ({"hosts.gpus.accelerators.1.memory_gb": 24}, "hosts.gpus.llm_host.accelerators[1].memory_gb", "memory_gb", "known", "gib"),
     ({"hosts.gpus.engine": "external"}, "hosts.gpus.llm_host", "", "managed: false", ""),
     ({"hosts.mini": "star"}, "hosts.mini.llm_host", "'star' (text)", "mapping", ""),
-    ({"llm_assignments.coding.0.model": "small"}, "llm_models.small.source.kind", "file", "ollama on gpus", "gpus"),
+    (
+        {"llm_assignments.coding.0.model": "small", "hosts.gpus.managed": False},
+        "llm_models.small.source.kind",
+        "file",
+        "ollama on gpus",
+        "gpus",
+    ),
     (
         {"llm_models.small.context_tokens": 16384},
         "llm_models.small.context_tokens",
