@@ -1,0 +1,79 @@
+"""What the role ``ollama`` decides about one host: its engine's environment, the room it needs, what is whose in its store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..module_utils.gguf_bytes import GgufError
+from ..module_utils.ollama_names import parse_model_name
+from .admission_rules import rules_for
+
+# A file that is fetched stays beside the store, which has a copy of its own.
+COPIES = {"ollama": 1, "file": 1, "url": 2, "wheel": 2}
+# A line of sha256sum: digest, a space, a space or the star of binary mode, the file; Ollama's releases write ./ before it.
+CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*)")
+
+
+def version_refusal(version: str) -> str | None:
+    """Why the plan's proof cannot hold for a version of the engine, or None."""
+    rules, said = rules_for(version)
+    return None if rules else said
+
+
+def engine_environment(own: Mapping[str, Any], settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, str]:
+    """The engine's whole environment: the role's ``own``, the plan's ``settings``, and ``more`` of the user.
+
+    Raises ValueError where ``more`` says something else than one of the others.
+    """
+    decided = {name: str(value) for name, value in {**settings, **own}.items()}
+    asked = {name: str(value) for name, value in more.items()}
+    differing = [name for name in sorted(asked) if decided.get(name, asked[name]) != asked[name]]
+    if differing:
+        told = ", ".join(f"{name}={asked[name]} (decided: {decided[name]})" for name in differing)
+        raise ValueError(
+            f"got {told} in ollama_environment; expected only what nothing else decides. Memory is decided by llm_host and "
+            "llm_models, addresses and directories by the role's variables: say it there"
+        )
+    return {**asked, **decided}
+
+
+def checksums(text: str) -> dict[str, str]:
+    """File -> sha256 of a ``sha256sum.txt``; lines of another form are left out."""
+    found = (CHECKSUM.fullmatch(line.strip()) for line in text.splitlines())
+    return {match[2]: match[1] for match in found if match}
+
+
+def same_model(name: str) -> str:
+    """A name as the store knows it: complete and, as Ollama compares, in lower case. Of no valid name: itself."""
+    try:
+        return str(parse_model_name(name)).lower()
+    except GgufError:
+        return name.lower()
+
+
+def foreign_models(installed: Iterable[str], resident: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names in the store that no resident model of the plan is, nor is made from."""
+    ours = {same_model(name) for model in resident for name in names_of(model)}
+    return sorted(name for name in installed if same_model(name) not in ours)
+
+
+def names_of(model: Mapping[str, Any]) -> list[str]:
+    """The names that a resident model has in the store: its own and the one that it is derived from."""
+    source = model["source"]
+    return [name for name in (model["engine_model"], source.get("name"), (model.get("derived") or {}).get("from")) if name]
+
+
+def missing_mib(installed: Iterable[str], resident: Sequence[Mapping[str, Any]]) -> float:
+    """Room in MiB that models take which are not in the store yet; a model of unknown size counts nothing.
+
+    Models of one source share its blob.
+    """
+    there = {same_model(name) for name in installed}
+    wanted: dict[str, float] = {}
+    for model in resident:
+        if not any(same_model(name) in there for name in names_of(model)):
+            size = (model.get("declared_file_bytes") or 0) / 2**20 or (model.get("fit") or {}).get("weights_mib") or 0.0
+            wanted[repr(sorted(model["source"].items()))] = size * COPIES.get(model["source"]["kind"], 1)
+    return sum(wanted.values())

@@ -1,0 +1,129 @@
+"""What the role ollama decides about a host: tables of cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plugins.plugin_utils.ollama_host import checksums, engine_environment, foreign_models, missing_mib, version_refusal
+
+OWN = {"OLLAMA_HOST": "127.0.0.1:11434", "OLLAMA_NOPRUNE": "1"}
+SETTINGS = {"OLLAMA_NUM_PARALLEL": "1", "LLAMA_ARG_CACHE_RAM": "0"}
+DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("0.33.0", None),
+        ("0.24.0", None),
+        ("0.99.0", None),
+        ("0.9.1", "not known"),
+        ("newest", "expected one such as"),
+        ("0.0.0", "expected one"),
+    ],
+)
+def test_a_version_without_rules_is_refused(version: str, words: str | None) -> None:
+    refusal = version_refusal(version)
+    assert refusal is None if words is None else words in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("more", "added"),
+    [
+        ({}, {}),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, {"HTTPS_PROXY": "http://proxy:3128"}),
+        ({"CUDA_VISIBLE_DEVICES": 0}, {"CUDA_VISIBLE_DEVICES": "0"}),
+        # The same word twice is no contradiction, whatever its type.
+        ({"OLLAMA_NUM_PARALLEL": 1}, {}),
+    ],
+)
+def test_variables_of_the_user_are_added(more: dict[str, Any], added: dict[str, str]) -> None:
+    assert engine_environment(OWN, SETTINGS, more) == {**OWN, **SETTINGS, **added}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"OLLAMA_NUM_PARALLEL": "4"}, "OLLAMA_NUM_PARALLEL=4 (decided: 1)"),
+        ({"LLAMA_ARG_CACHE_RAM": 8192}, "LLAMA_ARG_CACHE_RAM=8192 (decided: 0)"),
+        ({"OLLAMA_HOST": "0.0.0.0"}, "OLLAMA_HOST=0.0.0.0"),
+        ({"OLLAMA_NOPRUNE": "0", "HTTPS_PROXY": "x"}, "got OLLAMA_NOPRUNE=0 (decided: 1) in ollama_environment"),
+    ],
+)
+def test_a_second_voice_is_refused(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        engine_environment(OWN, SETTINGS, more)
+    assert words in str(refused.value)
+    assert "llm_models" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        (f"{DIGEST}  ./ollama-linux-amd64.tar.zst", "ollama-linux-amd64.tar.zst"),
+        (f"{DIGEST}  ollama-darwin.tgz", "ollama-darwin.tgz"),
+        (f"{DIGEST} *ollama-darwin.tgz", "ollama-darwin.tgz"),
+        (f"{DIGEST[:-1]}  ollama-darwin.tgz", None),
+        (f"{DIGEST}", None),
+        ("404: Not Found", None),
+        ("", None),
+    ],
+)
+def test_checksums_are_read(line: str, file: str | None) -> None:
+    other = "0" * 64
+    expected = {"other": other, **({file: DIGEST} if file else {})}
+    assert checksums(f"{other}  ./other\n{line}\n") == expected
+
+
+def resident(
+    name: str, source: dict[str, Any], derived_from: str | None = None, mib: float = 100.0, **more: Any
+) -> dict[str, Any]:
+    derived = None if derived_from is None else {"from": derived_from, "parameters": {"num_ctx": 32768}}
+    return {"engine_model": name, "source": source, "derived": derived, "fit": {"weights_mib": mib}, **more}
+
+
+LIBRARY = resident("gemma4:26b", {"kind": "ollama", "name": "gemma4:26b"})
+DERIVED = resident("homelab/gemma4:26b-ctx32768", {"kind": "ollama", "name": "gemma4:26b"}, "gemma4:26b")
+OTHER = resident("host:5000/ns/tiny:latest", {"kind": "ollama", "name": "host:5000/ns/tiny"})
+FILE = resident("homelab/smollm2:ctx4096", {"kind": "url", "url": "http://lan/smollm2.gguf"})
+
+
+@pytest.mark.parametrize(
+    ("installed", "models", "foreign"),
+    [
+        ([], [LIBRARY], []),
+        (["gemma4:26b"], [LIBRARY], []),
+        (["Gemma4:26B", "mine:latest"], [LIBRARY], ["mine:latest"]),
+        (["gemma4:26b", "homelab/gemma4:26b-ctx32768"], [DERIVED], []),
+        # Another context of an earlier plan is nobody's any more.
+        (["gemma4:26b", "homelab/gemma4:26b-ctx8192"], [DERIVED], ["homelab/gemma4:26b-ctx8192"]),
+        (["host:5000/ns/tiny:latest"], [OTHER], []),
+        (["tiny:latest"], [OTHER], ["tiny:latest"]),
+        (["homelab/smollm2:ctx4096", "not/a/valid/name"], [FILE], ["not/a/valid/name"]),
+        (["b:1", "a:1"], [], ["a:1", "b:1"]),
+    ],
+)
+def test_foreign_models_are_those_of_nobody(installed: list[str], models: list[dict[str, Any]], foreign: list[str]) -> None:
+    assert foreign_models(installed, models) == foreign
+
+
+@pytest.mark.parametrize(
+    ("installed", "models", "mib"),
+    [
+        ([], [LIBRARY], 100.0),
+        (["gemma4:26b"], [LIBRARY], 0.0),
+        # One blob, however many names.
+        ([], [LIBRARY, DERIVED], 100.0),
+        (["gemma4:26b"], [DERIVED], 0.0),
+        ([], [LIBRARY, OTHER], 200.0),
+        # The file that is fetched and the engine's own copy of it.
+        ([], [FILE], 200.0),
+        ([], [resident("a", {"kind": "file", "path": "/a.gguf"})], 100.0),
+        ([], [resident("a", {"kind": "file", "path": "/a.gguf"}, declared_file_bytes=5 * 2**20)], 5.0),
+        ([], [{**LIBRARY, "fit": {"weights_mib": None}}], 0.0),
+    ],
+)
+def test_room_is_counted_once_for_each_source(installed: list[str], models: list[dict[str, Any]], mib: float) -> None:
+    assert missing_mib(installed, models) == pytest.approx(mib)
