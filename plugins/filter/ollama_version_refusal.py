@@ -12,7 +12,7 @@ author: homelab.llm maintainers
 version_added: 0.2.0
 short_description: Why a version of Ollama cannot be planned for
 description:
-  - A plan proves that an engine keeps its models by the rules of the engine's own scheduler. Says why a version has no such proof.
+  - A plan proves that an engine keeps its models by the rules of the engine's own scheduler. Says why there is none.
 options:
   _input:
     description: The version, such as V(0.33.0).
