@@ -12,7 +12,7 @@ from dataclasses import replace
 from .gguf_bytes import GgufError
 from .gguf_header import Header, read_file
 from .model_header import ModelHeader, layers_header
-from .ollama_manifest import MAX_MANIFEST_BYTES, MAX_SETTINGS_BYTES, Layer, Manifest, parse_manifest, read_json
+from .ollama_manifest import MAX_MANIFEST_BYTES, MAX_SETTINGS_BYTES, Layer, Manifest, gguf_layers, parse_manifest, read_json
 from .ollama_names import ModelName, parse_model_name
 
 
@@ -29,6 +29,23 @@ def read_ollama_blob(models_directory: str, name: str, kind: str = "model") -> M
         return _blob_header(models_directory, name, layer)
 
     return layers_header(manifest, kind, name, read)
+
+
+def find_model_file(models_directory: str, name: str) -> tuple[str, str]:
+    """Path and sha256 (hex) of the one GGUF file of a model that is in ``models_directory``.
+
+    Raises GgufError where the model or its file is not there, and for models that are more than one file.
+    """
+    manifest = read_manifest(models_directory, parse_model_name(name))
+    layers = gguf_layers(manifest, "model", name)
+    more = [kind for kind in ("adapter", "draft") if manifest.of_kind(kind)]
+    if len(layers) > 1 or more:
+        said = f"its weights are {len(layers)} files" if len(layers) > 1 else f"it has {' and '.join(more)} layers"
+        raise GgufError(f"{name}: {said}, which is more than one GGUF file; take another tag, or a file as the model's source")
+    path = _blob_path(models_directory, layers[0])
+    if not os.path.isfile(path):
+        raise GgufError(f"{name}: its manifest is there, but not the blob {path}: pull it again")
+    return path, layers[0].digest.split(":", 1)[1].lower()
 
 
 def read_manifest(models_directory: str, model: ModelName) -> Manifest:

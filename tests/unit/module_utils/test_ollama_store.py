@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.module_utils.gguf import GgufError
-from plugins.module_utils.ollama_store import read_ollama_blob
+from plugins.module_utils.ollama_store import find_model_file, read_ollama_blob
 from tests.gguf_files import complete
 from tests.unit.web_server import digest_of, layer, manifest
 
@@ -76,3 +76,23 @@ def test_what_is_not_whole_is_refused(store, change, words):
     change(store)
     with pytest.raises(GgufError, match=words):
         read_ollama_blob(str(store), "team/Model:7b")
+
+
+def test_the_file_of_a_model_is_found(store):
+    assert find_model_file(str(store), "team/model:7b") == (str(blob_path(store, FILE)), digest_of(FILE)[7:])
+
+
+NO_ONE_FILE = {
+    "two files": (replace_manifest(manifest([layer("model", FILE), layer("model", b"more")])), "its weights are 2 files"),
+    "an adapter": (replace_manifest(manifest([layer("model", FILE), layer("adapter", b"a")])), "it has adapter layers"),
+    "no model": BROKEN["no model"],
+    "no weights": (replace_manifest(manifest([layer("license", b"free")])), "has no model layer"),
+    "no blob": BROKEN["no blob"],
+}
+
+
+@pytest.mark.parametrize(("change", "words"), NO_ONE_FILE.values(), ids=NO_ONE_FILE)
+def test_a_model_that_is_not_one_file_is_refused(store, change, words):
+    change(store)
+    with pytest.raises(GgufError, match=words):
+        find_model_file(str(store), "team/Model:7b")
