@@ -108,3 +108,40 @@ def socket_inodes(pid: int) -> list[str]:
     except OSError:
         return found
     return found
+
+
+def port_inodes(port: int) -> set[str]:
+    """Inodes of the sockets that listen on a TCP port, of any address; who owns them is not asked, so anybody may."""
+    tables = (listening_inodes(read(name)) for name in ("/proc/net/tcp", "/proc/net/tcp6"))
+    return {inode for table in tables for inode, listened in table.items() if listened == port}
+
+
+def listener_identity(port: int) -> str | None:
+    """What listens on a TCP port of this machine, as a text that changes when it is started again; None where nobody does.
+
+    A socket's inode is counted up from boot on, so a new listener never has the one of the old.
+    """
+    if os.path.isdir("/proc/self"):
+        inodes = sorted(port_inodes(port))
+        return ":".join([read("/proc/sys/kernel/random/boot_id").strip(), *inodes]) if inodes else None
+    found = [process.identity for process in map(find, listeners_by_lsof(port)) if process]
+    return " ".join(sorted(found)) or None
+
+
+def listener(port: int) -> int | None:
+    """The process that listens on a TCP port, None where there is none or we may not know."""
+    if not os.path.isdir("/proc/self"):
+        return next(iter(listeners_by_lsof(port)), None)
+    inodes = port_inodes(port)
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return next((pid for pid in pids if inodes and inodes.intersection(socket_inodes(pid))), None)
+
+
+def listeners_by_lsof(port: int) -> list[int]:
+    """Processes that listen on a TCP port, where there is no process file system (macOS)."""
+    try:
+        command = ["lsof", "-nP", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [int(line) for line in done.stdout.split() if line.isdigit()]

@@ -1,0 +1,173 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps the resident set of an Ollama: looks, loads again what is missing, and writes what it saw.
+
+    python3 -m homelab_llm.residency_watchdog --configuration FILE [--every SECONDS]
+
+Runs on the host without Ansible, from a folder ``homelab_llm`` that holds exactly FILES. Without --every it looks once.
+FILE is a JSON object: url, models (as of the module ollama_residency), state_directory, and textfile_directory (of
+Prometheus' node exporter, or null), load_timeout_s. Writes residency.json, residency.prom and events.jsonl. A dead engine is
+recorded and no error. Exit status: 0, or 2 where the configuration is wrong, or 1 where files cannot be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from .process_identity import listener_identity
+from .residency_files import Busy, append_events, locked, read_object, write_whole
+from .residency_receipt import EVENTS_SHOWN, metrics_text, receipt_document
+from .residency_state import State, event, observe, restored, settle, waiting
+from .resident_engine import LOAD_TIMEOUT_S, ResidentEngine
+from .resident_loading import Outcome, reach
+from .resident_set import Expected, expected_models
+
+# This file and everything of ours that it imports: what the role copies. A test follows the imports.
+FILES = (
+    "connection.py",
+    "events.py",
+    "ollama_api.py",
+    "process_identity.py",
+    "residency.py",
+    "residency_files.py",
+    "residency_receipt.py",
+    "residency_state.py",
+    "residency_watchdog.py",
+    "resident_engine.py",
+    "resident_loading.py",
+    "resident_set.py",
+    "stream.py",
+)
+TEXTFILE = "homelab_llm_residency.prom"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What to watch, and where to write."""
+
+    url: str
+    expected: tuple[Expected, ...]
+    state_directory: str
+    textfile_directory: str | None
+    load_timeout_s: float
+
+    @property
+    def port(self) -> int | None:
+        """The port of ``url``, by which a restart of the engine is told."""
+        parts = urlsplit(self.url)
+        return parts.port or DEFAULT_PORTS.get(parts.scheme)
+
+
+def configuration(path: str) -> Configuration:
+    """The configuration in a file. Raises ValueError that says what was got and what is expected."""
+    try:
+        given = read_object(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if given is None:
+        raise ValueError(f"{path}: there is no such file")
+    for key in ("url", "state_directory", "textfile_directory"):
+        if not isinstance(given.get(key), str) and (given.get(key) is not None or key != "textfile_directory"):
+            raise ValueError(f"{path}: {key}: got {given.get(key)!r}, expected text")
+    timeout = given.get("load_timeout_s", LOAD_TIMEOUT_S)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
+        raise ValueError(f"{path}: load_timeout_s: got {timeout!r}, expected seconds")
+    try:
+        expected = tuple(expected_models(given.get("models")))
+        found = Configuration(given["url"], expected, given["state_directory"], given.get("textfile_directory"), timeout)
+        if found.port is None:
+            raise ValueError(f"url: got {found.url!r}, expected http://ADDRESS:PORT")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return found
+
+
+def watch(wanted: Configuration, now: float) -> list[dict[str, Any]]:
+    """One look, with all that follows from it. Returns the events. Raises Busy, and OSError where files cannot be written."""
+    os.makedirs(wanted.state_directory, exist_ok=True)
+    with locked(wanted.state_directory):
+        state, events = remembered(wanted, now)
+        engine = ResidentEngine(wanted.url, wanted.load_timeout_s)
+        receipt = engine.look()
+        instance = listener_identity(wanted.port) if wanted.port else None
+        events += observe(state, wanted.expected, receipt, instance, now)
+        outcome = reach(engine, wanted.expected, receipt, waiting(state, now))
+        now = max(now, time.time())
+        events += settle(state, wanted.expected, outcome, now)
+        record(wanted, state, outcome, events, now)
+    return events
+
+
+def remembered(wanted: Configuration, now: float) -> tuple[State, list[dict[str, Any]]]:
+    """The state of the last run; what cannot be read is begun anew, and said."""
+    try:
+        return restored(read_object(os.path.join(wanted.state_directory, "residency.json")), wanted.expected, now), []
+    except ValueError as error:
+        return restored(None, wanted.expected, now), [event(now, "state_lost", None, f"counters begin anew: {error}")]
+
+
+def record(wanted: Configuration, state: State, outcome: Outcome, events: list[dict[str, Any]], now: float) -> None:
+    """Write the three files, and the metrics once more where a collector looks for them. Raises OSError."""
+    state.last_events = [*state.last_events, *events][-EVENTS_SHOWN:]
+    document = receipt_document(state, wanted.expected, outcome, wanted.url, now)
+    text, folder = metrics_text(document), wanted.state_directory
+    write_whole(os.path.join(folder, "residency.json"), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    append_events(os.path.join(folder, "events.jsonl"), events)
+    write_whole(os.path.join(folder, "residency.prom"), text)
+    if wanted.textfile_directory:
+        write_whole(os.path.join(wanted.textfile_directory, TEXTFILE), text)
+
+
+def turn(path: str) -> int:
+    """One run, told on standard output; its exit status."""
+    try:
+        events = watch(configuration(path), time.time())
+    except ValueError as error:
+        print(f"configuration: {error}", file=sys.stderr, flush=True)
+        return 2
+    except Busy as error:
+        print(error, flush=True)
+        return 0
+    except OSError as error:
+        print(f"cannot write what was seen: {error}", file=sys.stderr, flush=True)
+        return 1
+    for entry in events:
+        print(told(entry), flush=True)
+    return 0
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """An event as a line of a log."""
+    return f"{entry['kind']}: {entry['model'] or 'engine'}: {entry['text']}"
+
+
+def _end(_number: int, _frame: Any) -> None:
+    """Files are written whole or not at all and the lock goes with the process, so it can end anywhere."""
+    sys.exit(0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs once, or for ever. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="residency_watchdog", description="Keeps the resident set of an Ollama.")
+    parser.add_argument("--configuration", required=True, metavar="FILE", help="what to watch, JSON")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="look again and again, so long after the last look")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
+    while True:
+        status = turn(options.configuration)
+        if not options.every or status == 2:
+            return status
+        time.sleep(options.every)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
