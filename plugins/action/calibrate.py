@@ -20,7 +20,7 @@ except ImportError as error:
 
 ARGUMENTS = {"plan": {"type": "dict", "required": True}, "build_directory": {"type": "path", "required": True}}
 # What playbooks/calibrate.yml registers on a host: of engines that this collection runs, and of others.
-REGISTERED = ("llama_cpp_memory", "llm_memory")
+REGISTERED = ("llama_cpp_memory", "ollama_memory", "llm_memory")
 
 
 class ActionModule(ActionBase):

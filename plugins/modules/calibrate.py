@@ -13,7 +13,7 @@ version_added: 0.2.0
 short_description: Set the memory that loaded models have taken beside the plan
 description:
   - Looks at what C(playbooks/calibrate.yml) registered on the hosts of the play, namely what M(homelab.llm.memory_info) returned
-    for each resident model (C(llama_cpp_memory), C(llm_memory)), and compares it with the plan, part by part.
+    for each resident model (C(llama_cpp_memory), C(ollama_memory), C(llm_memory)), and compares it with the plan, part by part.
   - Prints it as a table and warns of models that took what was not planned. It fails for none, and writes nothing.
 options:
   plan:

@@ -89,7 +89,7 @@ def drill_target(plan: Mapping[str, Any], host: str | None) -> str:
 
     Raises ValueError where that cannot be done.
     """
-    candidates = {name for name, entry in plan["hosts"].items() if entry["managed"] and entry["engine"] == "llama_cpp"}
+    candidates = {name for name, entry in plan["hosts"].items() if entry["managed"] and entry["engine"] != "external"}
     if host is not None and host not in candidates:
         allowed = ", ".join(sorted(candidates)) or "none"
         raise ValueError(f"drill: got host={host}, expected a managed host whose engine this collection starts: {allowed}")

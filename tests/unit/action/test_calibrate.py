@@ -26,6 +26,7 @@ ONE = {"item": {"model": "m"}, "memory": {"report": None}}
     [
         ({}, {}),
         ({"llama_cpp_memory": {"results": [ONE]}}, {"m": {"report": None}}),
+        ({"ollama_memory": {"results": [ONE]}}, {"m": {"report": None}}),
         ({"llama_cpp_memory": {"results": [ONE]}, "llm_memory": {"skipped": True}}, {"m": {"report": None}}),
         ({"llm_memory": {"results": [{**ONE, "memory": {"report": {}}}]}}, {"m": {"report": {}}}),
         ({"llm_memory": {"results": [{"item": {"model": "m"}, "skipped": True}, {"item": "m", "memory": {}}]}}, {}),

@@ -89,13 +89,22 @@ def test_a_drill_needs_answers_from_elsewhere():
 
 
 def test_the_drill_chooses_a_host_whose_aliases_have_another():
-    assert drill_target(PLAN, None) == "mini"
+    assert drill_target(PLAN, None) == "gpus"
+    assert drill_target(PLAN, "mini") == "mini"
+    with pytest.raises(ValueError, match=r"got host=nobody, .*: gpus, mini"):
+        drill_target(PLAN, "nobody")
+
+
+def test_engines_of_others_are_not_stopped():
+    plan = {**PLAN, "hosts": {**PLAN["hosts"], "gpus": {**PLAN["hosts"]["gpus"], "managed": False}}}
+    assert drill_target(plan, None) == "mini"
     with pytest.raises(ValueError, match="got host=gpus"):
-        drill_target(PLAN, "gpus")
+        drill_target(plan, "gpus")
 
 
 def test_a_drill_that_would_show_nothing_is_refused():
-    plan = make_plan(parse_fleet(intent({"llm_assignments.tools_fast": [{"model": "small", "host": "mini"}]})), "test")
+    alone = {"tools_fast": [{"model": "small", "host": "mini"}], "coding": [{"model": "big", "host": "gpus"}]}
+    plan = make_plan(parse_fleet(intent({f"llm_assignments.{alias}": hosts for alias, hosts in alone.items()})), "test")
     with pytest.raises(ValueError, match="nothing to show"):
         drill_target(plan, None)
 
