@@ -69,9 +69,9 @@ def or_template(schema: Any) -> Any:
     if "patternProperties" in schema and "^llm_" not in str(schema["patternProperties"]):
         # A mapping by name: what does not look like a name is refused by the models too.
         made["additionalProperties"] = False
-    for key in ("properties", "$defs"):
-        if key in schema:
-            made[key] = {name: _templated(or_template(value)) for name, value in schema[key].items()}
+    for key in ("properties", "patternProperties", "$defs"):
+        for name, value in schema.get(key, {}).items():
+            made[key][name] = _templated(or_template(value)) if isinstance(value, dict) else value
     return made
 
 
