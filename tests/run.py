@@ -32,7 +32,10 @@ ENGINES_BUILD_LIMIT_S = 1500.0
 ENGINES_LIMIT_S = 900.0
 # The molecule scenario of `make integration`; those named drill-* are drills, all others are scenarios.
 EMBEDDED = "embedded"
-# How tests/container.py and tests/engines/build.py say so.
+# What a scenario needs, by the command that makes it ready; one that is not here needs nothing.
+CONTAINERS, OLLAMA = ("tests/container.py", "check"), ("-m", "tests.ollama_servers", "check")
+NEEDS = {"systemd": (CONTAINERS,), "ollama": (CONTAINERS, OLLAMA)}
+# How these commands, and tests/engines/build.py, say that there is none.
 UNAVAILABLE = 3
 # The exit code of a command that was ended because it took too long, as timeout(1) has it.
 TIMED_OUT = 124
@@ -263,18 +266,24 @@ def integration() -> Count:
 
 
 def scenarios() -> Count:
+    """Every scenario that this machine can have; a thing that several of them need is had once."""
     names = molecule_names(lambda name: name != EMBEDDED and not name.startswith("drill-"))
-    missing = no_containers()
-    if missing:
-        for name in names:
-            say(f"skipped: {name}: {missing}")
-        return Count(skipped=len(names))
-    return molecule(names)
+    lacks = {command: lacking(command) for command in dict.fromkeys(command for name in names for command in NEEDS.get(name, ()))}
+    possible = []
+    for name in names:
+        reasons = [reason for command in NEEDS.get(name, ()) if (reason := lacks[command])]
+        if reasons:
+            say(f"skipped: {name}: {'; '.join(reasons)}")
+        else:
+            possible.append(name)
+    return molecule(possible) + Count(skipped=len(names) - len(possible))
 
 
-def no_containers() -> str | None:
-    """Why no container can be had here; None where one can."""
-    result = run([sys.executable, "tests/container.py", "check"])
+def lacking(command: tuple[str, ...]) -> str | None:
+    """Why what the command makes ready cannot be had here; None where it can, and where only a scenario would tell why not."""
+    result = run([sys.executable, *command], limit_s=ENGINES_BUILD_LIMIT_S)
+    if result.code == TIMED_OUT:
+        return "engines are not built yet, run it again"
     return result.lines[-1] if result.code == UNAVAILABLE else None
 
 

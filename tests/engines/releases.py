@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests import container
 from tests.engines.build import UNAVAILABLE, cache_folder, engine, key_of, one_at_a_time
 from tests.engines.commands import BuildFailed, Unavailable, say
 from tests.engines.recipes import RECIPES
@@ -96,8 +97,7 @@ def fetch(source: str, folder: Path) -> None:
 
 def pack(built: Path, folder: Path) -> None:
     """Pack a built engine as bin/ollama and lib/ollama/…, with the libraries that a plain host lacks."""
-    if not shutil.which("zstd"):
-        raise Unavailable("zstd is not here; with Debian: apt install zstd")
+    have_zstd()
     say(f"packing {built.name}")
     with TemporaryDirectory(dir=folder.parent) as scratch:
         tree = Path(scratch, "tree")
@@ -112,6 +112,14 @@ def pack(built: Path, folder: Path) -> None:
         compress = ["zstd", "-q", "-3", "-T0", str(plain), "-o", str(folder / archive_name())]
         subprocess.run(compress, check=True, timeout=FETCH_TIMEOUT_S)
     (folder / SUMS).write_text(sums_line(folder / archive_name()), encoding="ascii")
+
+
+def have_zstd() -> None:
+    if not shutil.which("zstd"):
+        try:
+            container.install("zstd")
+        except container.Unavailable as error:
+            raise Unavailable(str(error)) from error
 
 
 def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

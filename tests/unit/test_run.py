@@ -81,6 +81,31 @@ def test_engines_that_cannot_be_had_are_skipped_and_broken_builds_are_not(
     assert run.engines() == expected
 
 
+@pytest.mark.parametrize(
+    ("codes", "played", "skipped"),
+    [
+        ({}, ["ollama", "plain", "systemd"], 0),
+        ({"check": run.UNAVAILABLE}, ["plain"], 2),
+        ({"tests.ollama_servers": run.UNAVAILABLE}, ["plain", "systemd"], 1),
+        ({"tests.ollama_servers": run.TIMED_OUT}, ["plain", "systemd"], 1),
+        # A broken build is no reason to skip: the scenario fails and says why.
+        ({"tests.ollama_servers": 1}, ["ollama", "plain", "systemd"], 0),
+    ],
+)
+def test_a_scenario_is_skipped_where_what_it_needs_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], codes: dict[str, int], played: list[str], skipped: int
+) -> None:
+    def answer(command: list[str], **_limits: float) -> run.Result:
+        return run.Result(next((code for word, code in codes.items() if word in command), 0), ["there is none"])
+
+    monkeypatch.setattr(run, "run", answer)
+    monkeypatch.setattr(run, "NEEDS", {"systemd": (run.CONTAINERS,), "ollama": (run.CONTAINERS, run.OLLAMA)})
+    monkeypatch.setattr(run, "molecule_names", lambda _wanted: ["ollama", "plain", "systemd"])
+    monkeypatch.setattr(run, "molecule", lambda names: run.Count(passed=len(names)) if names == played else run.Count(failed=1))
+    assert run.scenarios() == run.Count(passed=len(played), skipped=skipped)
+    assert capsys.readouterr().out.count("skipped: ") == skipped
+
+
 def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["unitt"]) == 2
     assert "unitt" in capsys.readouterr().out
