@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .machine_memory import Run, run, whole
+from .hardware_machine import whole
+from .machine_memory import Run, run
 
 GPUS = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 PROCESSES = ("nvidia-smi", "--query-compute-apps=pid,gpu_uuid,used_memory", "--format=csv,noheader,nounits")

@@ -8,12 +8,15 @@ import re
 import subprocess
 from typing import Callable, Sequence
 
+from .hardware_machine import whole
+from .hardware_nvidia import query, rows
 from .packing import Budget
 
 MIB = 1024 * 1024
 KIB_PER_MIB = 1024
 COMMAND_LIMIT_S = 10.0
-NVIDIA = ("nvidia-smi", "--query-gpu=index,memory.total,memory.used", "--format=csv,noheader,nounits")
+NVIDIA_FIELDS = ("index", "memory.total", "memory.used")
+NVIDIA = query(NVIDIA_FIELDS)
 WIRED_LIMIT = ("sysctl", "-n", "iogpu.wired_limit_mb")
 
 Run = Callable[[Sequence[str]], "str | None"]
@@ -75,16 +78,9 @@ def accelerators_here(
 
 
 def nvidia_gpus(text: str) -> list[Budget]:
-    """The GPUs of nvidia-smi's answer: index, MiB in all, MiB in use."""
-    found = []
-    for line in text.splitlines():
-        cells = [whole(cell) for cell in line.split(",")]
-        if len(cells) == 3 and cells[0] is not None and cells[1]:
-            found.append(Budget(f"gpu{cells[0]}", "gpu", float(cells[1]), reserved_mib=float(cells[2] or 0)))
-    return found
-
-
-def whole(text: str | None) -> int | None:
-    """A whole number, or None for any other text."""
-    stripped = (text or "").strip()
-    return int(stripped) if stripped.isascii() and stripped.isdigit() else None
+    """The GPUs of nvidia-smi's answer to ``NVIDIA``; one that tells no memory of its own is left out."""
+    return [
+        Budget(f"gpu{item['index']}", "gpu", float(item["memory_mib"]), reserved_mib=float(item["used_mib"] or 0))
+        for item in rows(text, NVIDIA_FIELDS)
+        if item["memory_mib"]
+    ]
