@@ -12,7 +12,7 @@ import selectors
 import socket
 import ssl
 import time
-from typing import Any, Optional, cast
+from typing import Any, Iterable, Optional, cast
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT_S = 10.0
@@ -168,7 +168,7 @@ class Endpoint:
             selector.register(self._connection.sock.plain, selectors.EVENT_READ)
             return bool(selector.select(0))
 
-    def start(self, method: str, path: str, body: bytes | None, timeout_s: float) -> int:
+    def start(self, method: str, path: str, body: bytes | Iterable[bytes] | None, timeout_s: float) -> int:
         """Write one request on the open connection; returns t0, taken just before the first byte is written."""
         headers = {"Accept": "text/event-stream, application/json", **self._headers}
         if body is not None:

@@ -19,18 +19,10 @@ from .header_cache import HeaderCache, default_directory
 from .http_client import Answer, Client, checked_url, origin, without_secrets
 from .http_range import FIRST_BYTES, RangeStream
 from .model_header import ModelHeader, layers_header, with_origin
-from .ollama_manifest import (
-    MANIFEST_TYPE,
-    MAX_MANIFEST_BYTES,
-    MAX_SETTINGS_BYTES,
-    OCI_MANIFEST_TYPE,
-    Layer,
-    Manifest,
-    parse_manifest,
-    read_json,
-)
+from .ollama_manifest import MAX_SETTINGS_BYTES, Layer, Manifest, read_json
 from .ollama_names import ModelName, parse_model_name
 from .registry_auth import ask
+from .registry_source import ACCEPT, manifest_of, user_agent
 
 # The official registry gives a model only to an Ollama that is new enough for it, and goes by the version in the user agent
 # (ollama/ollama issues 14431 and 16483); gguf-parser-go v0.25.0 asks as this one, which is always new enough.
@@ -72,7 +64,7 @@ class _Reader:
     """One reading: a client with its deadline, and the cache."""
 
     def __init__(self, remote: Remote) -> None:
-        agent = f"ollama/{remote.engine_version or ANY_VERSION} (amd64 linux) homelab-llm"
+        agent = user_agent(remote.engine_version or ANY_VERSION)
         self.client = Client(remote.time_limit_s, remote.ca_file, agent)
         self._ask = functools.partial(ask, self.client)
         self._scheme = "http" if remote.plain_http else "https"
@@ -92,13 +84,8 @@ class _Reader:
         return layers_header(manifest, kind, str(name), read)
 
     def _manifest(self, registry: str, name: ModelName) -> Manifest:
-        accept = {"Accept": f"{MANIFEST_TYPE}, {OCI_MANIFEST_TYPE}"}
-        answer = self._ask(f"{registry}/manifests/{name.tag}", accept)
-        data = self._small(answer, MAX_MANIFEST_BYTES)
-        manifest = parse_manifest(data, str(name))
-        said = answer.headers.get("docker-content-digest", "").lower()
-        if said.startswith("sha256:") and said != f"sha256:{manifest.digest}":
-            raise GgufError(f"{name}: its manifest has sha256 {manifest.digest[:12]}, the registry says {said[7:19]}: ask again")
+        answer = self._ask(f"{registry}/manifests/{name.tag}", ACCEPT)
+        _data, manifest = manifest_of(self.client, answer, str(name))
         parameters: dict[str, Any] = {}
         for layer in manifest.of_kind("params"):
             parameters.update(self._settings(registry, name, layer))

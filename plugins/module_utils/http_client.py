@@ -82,15 +82,21 @@ def checked_url(url: str) -> str:
 
 
 class Client:
-    """All requests for one thing. ``time_limit_s`` is for all of them together; ``received_bytes`` counts bodies."""
+    """All requests for one thing. ``time_limit_s`` is for all of them together; ``received_bytes`` counts bodies.
 
-    def __init__(self, time_limit_s: float, ca_file: str | None = None, user_agent: str = "homelab-llm") -> None:
+    ``use_proxies`` False: servers are asked directly, whatever the environment says.
+    """
+
+    def __init__(
+        self, time_limit_s: float, ca_file: str | None = None, user_agent: str = "homelab-llm", use_proxies: bool = True
+    ) -> None:
         self.received_bytes = 0
         self.time_limit_s = time_limit_s
         self.clock = ReadClock()
         self.clock.start(time_limit_s)
         self._user_agent = user_agent
         self._ca_file = ca_file
+        self._use_proxies = use_proxies
         self._authorization: dict[str, str] = {}
         self._opener: urllib.request.OpenerDirector | None = None
 
@@ -182,7 +188,7 @@ class Client:
             request.add_unredirected_header("Authorization", authorization)
         try:
             if self._opener is None:
-                self._opener = _opener(self.clock, self._ca_file)
+                self._opener = _opener(self.clock, self._ca_file, self._use_proxies)
             reply = self._opener.open(request, timeout=min(CONNECT_TIMEOUT_S, self.clock.remaining_s()))
         except GgufError:
             raise
@@ -207,10 +213,10 @@ class Client:
         return GgufError(f"{place}: the connection failed ({words}): check that the server runs and can be reached from here")
 
 
-def _opener(clock: ReadClock, ca_file: str | None) -> urllib.request.OpenerDirector:
+def _opener(clock: ReadClock, ca_file: str | None, use_proxies: bool) -> urllib.request.OpenerDirector:
     """Opens http and https, by way of the environment's proxies, and nothing else; follows no redirect and judges no status."""
     opener = urllib.request.OpenerDirector()
-    opener.add_handler(urllib.request.ProxyHandler())
+    opener.add_handler(urllib.request.ProxyHandler(None if use_proxies else {}))
     opener.add_handler(_PlainHandler(clock))
     opener.add_handler(_TlsHandler(clock, ca_file))
     return opener

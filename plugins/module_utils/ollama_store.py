@@ -50,16 +50,32 @@ def find_model_file(models_directory: str, name: str) -> tuple[str, str]:
 
 def read_manifest(models_directory: str, model: ModelName) -> Manifest:
     """What the store says of a model, its settings included. Raises GgufError."""
-    path = os.path.join(models_directory, "manifests")
-    for part in (model.host, model.namespace, model.model, model.tag):
-        path = os.path.join(path, _spelling(path, part))
     name = str(model)
-    manifest = parse_manifest(_read(path, MAX_MANIFEST_BYTES, f"{name}: is not in {models_directory}"), name)
+    manifest = parse_manifest(manifest_bytes(models_directory, model), name)
     parameters = {}
     for layer in manifest.of_kind("params"):
         parameters.update(_settings(models_directory, layer, name))
     config = _settings(models_directory, manifest.config_layer, name) if manifest.config_layer else {}
     return replace(manifest, parameters=parameters, config=config)
+
+
+def manifest_path(models_directory: str, model: ModelName) -> str:
+    """Where the store has or would have the manifest of a model, in the spelling that is there already."""
+    path = os.path.join(models_directory, "manifests")
+    for part in (model.host, model.namespace, model.model, model.tag):
+        path = os.path.join(path, _spelling(path, part))
+    return path
+
+
+def manifest_bytes(models_directory: str, model: ModelName) -> bytes:
+    """The manifest of a model as it stands in the store. Raises GgufError where it is not there or cannot be read."""
+    path = manifest_path(models_directory, model)
+    return _read(path, MAX_MANIFEST_BYTES, f"{model}: is not in {models_directory}")
+
+
+def blob_path(models_directory: str, digest: str) -> str:
+    """Where the store has or would have a blob; ``digest`` begins with "sha256:"."""
+    return os.path.join(models_directory, "blobs", digest.lower().replace(":", "-"))
 
 
 def _spelling(folder: str, wanted: str) -> str:
@@ -73,16 +89,12 @@ def _spelling(folder: str, wanted: str) -> str:
 
 
 def _settings(models_directory: str, layer: Layer, name: str) -> dict[str, object]:
-    path = _blob_path(models_directory, layer)
+    path = blob_path(models_directory, layer.digest)
     return read_json(_read(path, MAX_SETTINGS_BYTES, f"{name}: its {layer.kind} layer is missing"), name, f"{layer.kind} layer")
 
 
-def _blob_path(models_directory: str, layer: Layer) -> str:
-    return os.path.join(models_directory, "blobs", layer.digest.replace(":", "-"))
-
-
 def _blob_header(models_directory: str, name: str, layer: Layer) -> Header:
-    path = _blob_path(models_directory, layer)
+    path = blob_path(models_directory, layer.digest)
     if not os.path.exists(path):
         raise GgufError(f"{name}: its manifest is there, but not the blob {path}: pull it again")
     header = read_file(path)

@@ -196,8 +196,8 @@ class translated:
             raise RequestFailed("malformed", f"not an HTTP reply: {type(error).__name__} {error}") from error
 
 
-def pieces(response: http.client.HTTPResponse, clock: ReadClock) -> Iterator[bytes]:
-    """The body as it arrives, one socket read at a time, up to its declared end."""
+def pieces(response: http.client.HTTPResponse, clock: ReadClock, limited: bool = True) -> Iterator[bytes]:
+    """The body as it arrives, one socket read at a time, up to its declared end; ``limited`` False: however long it is."""
     # Counted here: read1 of older Pythons does not count down a declared length and would wait for more.
     left = response.length if not response.chunked else None
     total = 0
@@ -209,7 +209,7 @@ def pieces(response: http.client.HTTPResponse, clock: ReadClock) -> Iterator[byt
                 raise RequestFailed("truncated", f"the body ended {left} bytes before its declared length")
             break
         total += len(piece)
-        if total > BODY_LIMIT_BYTES:
+        if limited and total > BODY_LIMIT_BYTES:
             raise RequestFailed("malformed", f"the reply is longer than {BODY_LIMIT_BYTES} bytes")
         left = None if left is None else left - len(piece)
         yield piece
