@@ -18,9 +18,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +26,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests import background
 from tests.engines.build import UNAVAILABLE, engine
 from tests.engines.commands import BuildFailed, Unavailable
 from tests.engines.model_parts import Shape
@@ -37,13 +35,11 @@ from tests.engines.small_models import SmallModel, bert, llama, small_shape
 from tests.real import registry
 from tests.real.registry_proxy import Behaviour, RegistryProxy
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = background.ROOT
+MODULE = "tests.ollama_servers"
 BUILD = ROOT / "build" / "molecule" / "ollama"
 # The version of which the mirror has releases with faults.
 NEXT = VERSIONS[-1]
-# One that is forgotten ends by itself.
-LIFE_S = 3600.0
-START_S = 60.0
 # SmolLM2's template: what its own tokenizer_config.json says, in the engine's words.
 CHATML = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 
@@ -153,16 +149,12 @@ def behave(**wanted: Any) -> None:
 
 def serve() -> None:
     """Serve until told to end."""
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_arguments: over.set())
+    over = background.until_ended()
     address = json.loads((BUILD / "addresses.json").read_text())["bridge"]
     fill_mirror(BUILD / "mirror")
-    ends = time.monotonic() + LIFE_S
+    ends = time.monotonic() + background.LIFE_S
     with mirroring(address) as url, registering(address) as proxy:
-        unfinished = BUILD / "servers.unfinished"
-        unfinished.write_text(json.dumps({"releases": url, "registry": proxy.host, "process": os.getpid()}))
-        unfinished.rename(BUILD / "servers.json")
+        background.announce(BUILD, releases=url, registry=proxy.host)
         while time.monotonic() < ends and not over.wait(0.05):
             with contextlib.suppress(OSError):
                 proxy.behaviour = Behaviour(**json.loads((BUILD / "behaviour.json").read_text()))
@@ -179,31 +171,11 @@ def check() -> None:
 def up() -> None:
     """Start the process that serves and wait until it does."""
     check()
-    with (BUILD / "servers.log").open("wb") as log:
-        command = [sys.executable, "-m", "tests.ollama_servers", "serve"]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    (BUILD / "servers.pid").write_text(str(process.pid))
-    ends = time.monotonic() + START_S
-    while not (BUILD / "servers.json").is_file():
-        if process.poll() is not None or time.monotonic() > ends:
-            raise SystemExit(f"the servers do not start: {(BUILD / 'servers.log').read_text(errors='replace')[-2000:]}")
-        time.sleep(0.1)
-    print((BUILD / "servers.json").read_text(), flush=True)
+    background.start(MODULE, BUILD)
 
 
 def down() -> None:
-    """End the process that serves, if it is still that one."""
-    file = BUILD / "servers.pid"
-    if not file.is_file():
-        return
-    process = Path("/proc", file.read_text())
-    with contextlib.suppress(OSError):
-        if b"tests.ollama_servers" in (process / "cmdline").read_bytes():
-            os.kill(int(process.name), signal.SIGTERM)
-    ends = time.monotonic() + START_S
-    while time.monotonic() < ends and (process / "cmdline").is_file() and (process / "cmdline").read_bytes():
-        time.sleep(0.1)
-    file.unlink()
+    background.end(MODULE, BUILD)
 
 
 def main(words: list[str]) -> int:

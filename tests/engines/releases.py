@@ -58,15 +58,15 @@ def release(version: str) -> Path:
     if address:
         source = f"{address}/v{version}"
         key = hashlib.sha256(source.encode()).hexdigest()[:16]
-        return kept(version, key, lambda folder: fetch(source, folder))
+        return kept(f"ollama-{version}", key, lambda folder: fetch(source, folder))
     built = engine(f"ollama-{version}")
     key = hashlib.sha256(f"{PACKING} {key_of(RECIPES[f'ollama-{version}'])}".encode()).hexdigest()[:16]
-    return kept(version, key, lambda folder: pack(built, folder))
+    return kept(f"ollama-{version}", key, lambda folder: pack(built, folder))
 
 
-def kept(version: str, key: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder of that key, made beside and moved to its place when it is whole."""
-    target = cache_folder().parent / "releases" / f"ollama-{version}-{key}"
+    target = cache_folder().parent / "releases" / f"{name}-{key}"
     with one_at_a_time():
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
