@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import shutil
 import sys
 import threading
 import time
@@ -156,6 +157,8 @@ def serve() -> None:
     with mirroring(address) as url, registering(address) as proxy:
         background.announce(BUILD, releases=url, registry=proxy.host)
         while time.monotonic() < ends and not over.wait(0.05):
+            # By itself the proxy writes only what is over.
+            proxy.counts.write()
             with contextlib.suppress(OSError):
                 proxy.behaviour = Behaviour(**json.loads((BUILD / "behaviour.json").read_text()))
 
@@ -171,6 +174,11 @@ def check() -> None:
 def up() -> None:
     """Start the process that serves and wait until it does."""
     check()
+    # What a run that was cut off has left.
+    for left in ("mirror", "registry"):
+        shutil.rmtree(BUILD / left, ignore_errors=True)
+    for left in ("servers.json", "behaviour.json", "registry.json", "mirror.jsonl"):
+        (BUILD / left).unlink(missing_ok=True)
     background.start(MODULE, BUILD)
 
 
