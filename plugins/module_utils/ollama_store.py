@@ -42,7 +42,7 @@ def find_model_file(models_directory: str, name: str) -> tuple[str, str]:
     if len(layers) > 1 or more:
         said = f"its weights are {len(layers)} files" if len(layers) > 1 else f"it has {' and '.join(more)} layers"
         raise GgufError(f"{name}: {said}, which is more than one GGUF file; take another tag, or a file as the model's source")
-    path = _blob_path(models_directory, layers[0])
+    path = blob_path(models_directory, layers[0].digest)
     if not os.path.isfile(path):
         raise GgufError(f"{name}: its manifest is there, but not the blob {path}: pull it again")
     return path, layers[0].digest.split(":", 1)[1].lower()
