@@ -59,7 +59,7 @@ def test_answers_that_are_none(tmp_path, text):
     commands.mkdir()
     for name in ("nvidia-smi", "nvidia-smi.old", "lspci", "lscpu", "amd-smi", "rocm-smi", "sysctl", "system_profiler"):
         (commands / f"{name}.txt").write_text(text)
-    device = tmp_path / "root/sys/bus/pci/devices/0000:01:00.0"
+    device = tmp_path / "root/sys/bus/pci/devices/0000-01-00.0"
     device.mkdir(parents=True)
     (device / "uevent").write_text("DRIVER=amdgpu\nPCI_CLASS=30000\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:01:00.0\n")
     for system in ("Linux", "Darwin"):
@@ -163,7 +163,7 @@ def test_driverless_amd_and_intel_cards(tmp_path):
 
 
 def test_xe_tells_a_cards_memory(tmp_path):
-    tile = tmp_path / "root/sys/bus/pci/devices/0000:03:00.0/tile0"
+    tile = tmp_path / "root/sys/bus/pci/devices/0000-03-00.0/tile0"
     tile.mkdir(parents=True)
     (tile / "physical_vram_size_bytes").write_text("12884901888\n")
     device = PciGpu("0000:03:00.0", "intel", "e20b", "xe", "Arc B580")
