@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import secrets
 import shlex
 import time
@@ -60,14 +61,16 @@ class ActionModule(ActionBase):
             self._task.check_mode = False
 
     def _work(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        folder = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
-        progress_file = self._connection._shell.join_path(folder, f"homelab-llm-{secrets.token_hex(8)}.progress")
-        arguments = {"progress_file": progress_file, **self._task.args}
+        # Not expanded here: the job takes the home of its own environment, and so does the module.
+        file = f"homelab-llm-{secrets.token_hex(8)}.progress"
+        folder = self.get_shell_option("async_dir", default="~/.ansible_async")
+        arguments = {**self._task.args, "progress_file": self._connection._shell.join_path(folder, file)}
         limit_s = _seconds(arguments.get("timeout_s"))
         job = self._start(arguments, task_vars, limit_s)
         if job.get("failed") or "ansible_job_id" not in job:
             return job
-        follower = Follower(self, task_vars, str(job["ansible_job_id"]), folder, arguments["progress_file"])
+        folder = posixpath.dirname(str(job["results_file"]))
+        follower = Follower(self, task_vars, str(job["ansible_job_id"]), folder, posixpath.join(folder, file))
         done = follower.wait(limit_s + 2 * GRACE_S)
         return {key: value for key, value in done.items() if key not in JOB_KEYS}
 
