@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -10,9 +12,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..plugin_utils.plain import plain
-from ..plugin_utils.verification import alias_findings, answer_table, drill_findings, engine_findings
+from ..plugin_utils.residency_report import host_settings_findings, residency_table
+from ..plugin_utils.verification import alias_findings, answer_table, drill_findings, engine_findings, model_findings
 
 ARGUMENTS = {"plan": {"type": "dict", "required": True}, "without": {"type": "str"}, "host": {"type": "str"}}
+ROUNDS = ("llm_receipts_before", "llm_receipts_after")
 
 
 class ActionModule(ActionBase):
@@ -35,6 +39,7 @@ class ActionModule(ActionBase):
             played = [host for host in judged if host in plan["hosts"]]
             findings = [text for host in played for text in host_findings(plan, hostvars, host)]
             findings += alias_findings(plan, answers) if answers else []
+            Display().display(f"\n{fleet_table(plan, hostvars, played)}\n")
         if answers:
             Display().display(f"\n{answer_table(answers)}\n")
         if findings:
@@ -43,19 +48,48 @@ class ActionModule(ActionBase):
 
 
 def host_findings(plan: Mapping[str, Any], hostvars: Any, host: str) -> list[str]:
-    """Findings of one host from the two rounds of receipts."""
-    rounds = [
-        {receipt["asked_for"]: receipt for receipt in collected(hostvars, host, name, "receipt")}
-        for name in ("llm_receipts_before", "llm_receipts_after")
-    ]
-    return engine_findings(plan, host, *rounds)
+    """Findings of one host from the two rounds of receipts and from the settings of its engine."""
+    found = engine_findings(plan, host, *receipts_of(hostvars, host))
+    settings = (registered(hostvars, host, "llm_engine_settings").get("receipt") or {}).get("settings")
+    return [*found, *(f"{host}: {text}" for text in host_settings_findings(plan["hosts"][host], settings))]
+
+
+def receipts_of(hostvars: Any, host: str) -> list[dict[str, dict[str, Any]]]:
+    """The two rounds, model -> receipt."""
+    return [{receipt["asked_for"]: receipt for receipt in collected(hostvars, host, name, "receipt")} for name in ROUNDS]
+
+
+def fleet_table(plan: Mapping[str, Any], hostvars: Any, hosts: Sequence[str]) -> str:
+    """The residency receipt of the fleet."""
+    rounds = {host: receipts_of(hostvars, host) for host in hosts}
+    findings = {
+        (host, item["model"]): model_findings(plan, host, item, *rounds[host])
+        for host in hosts
+        for item in plan["hosts"][host]["resident"]
+    }
+    latest = {host: {**before, **after} for host, (before, after) in rounds.items()}
+    return residency_table(plan, latest, findings, {host: watchdog_of(hostvars, host) for host in hosts})
+
+
+def watchdog_of(hostvars: Any, host: str) -> dict[str, Any] | None:
+    """What the watchdog of a host wrote last, None where it could not be read."""
+    try:
+        found = json.loads(base64.b64decode(registered(hostvars, host, "llm_watchdog").get("content") or ""))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def registered(hostvars: Any, host: str, name: str) -> dict[str, Any]:
+    """What a task registered on a host, as plain data; empty where it did not run."""
+    found = plain(hostvars[host].get(name))
+    return found if isinstance(found, dict) else {}
 
 
 def collected(hostvars: Any, host: str, name: str, key: str) -> list[dict[str, Any]]:
     """What a looped task of the playbook registered on ``host``, as plain data; empty where it did not run."""
-    registered = plain(hostvars[host].get(name)) or {}
     found = []
-    for entry in registered.get("results", ()):
+    for entry in registered(hostvars, host, name).get("results", ()):
         value = entry.get(key)
         if isinstance(value, dict):
             item = entry.get("item")

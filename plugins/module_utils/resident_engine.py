@@ -17,6 +17,7 @@ from .residency import take, text_or_none, whole_or_none
 from .resident_set import comparable
 
 UNLOAD_POLL_S = 0.1
+UNSHOWN_LIMIT_S = 1.0
 LOAD_TIMEOUT_S = 900.0
 
 
@@ -54,17 +55,29 @@ class ResidentEngine:
         self._api.call("POST", path, {"model": name, "keep_alive": -1, "stream": False}, self.load_timeout_s)
 
     def unload(self, name: str, digest: str | None, limit_s: float | None = None) -> None:
-        """Unload a model and wait until it is gone; requests that it is answering are finished first. Raises RequestFailed."""
+        """Unload a model and wait until it is gone; requests that it is answering are finished first. Raises RequestFailed.
+
+        The engine unloads the file that the name has, whatever name it was loaded under: where this one is not shown, something
+        may go or nothing.
+        """
         limit_s = limit_s or self.load_timeout_s
+        before = self._loaded()
+        shown = (comparable(name), digest) in before
         self._api.call("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False}, limit_s)
-        ends = time.monotonic() + limit_s
-        while any(
-            comparable(str(item.get("name"))) == comparable(name) and item.get("digest") == digest
-            for item in entries(self._api.get("/api/ps"))
-        ):
+        ends = time.monotonic() + (limit_s if shown else UNSHOWN_LIMIT_S)
+        while True:
+            now = self._loaded()
+            if (comparable(name), digest) not in now if shown else before - now or not before:
+                return
             if time.monotonic() > ends:
-                raise RequestFailed("timeout", f"{name} is still loaded {limit_s:g} s after it was to be unloaded")
+                break
             time.sleep(UNLOAD_POLL_S)
+        if shown:
+            raise RequestFailed("timeout", f"{name} is still loaded {limit_s:g} s after it was to be unloaded")
+
+    def _loaded(self) -> set[tuple[str, Any]]:
+        """Names and digests of what is loaded."""
+        return {(comparable(str(item.get("name"))), item.get("digest")) for item in entries(self._api.get("/api/ps"))}
 
     def _only_embeds(self, name: str, embedding: bool) -> bool:
         """/api/generate refuses a model that cannot complete; what it can do is the model's own word."""

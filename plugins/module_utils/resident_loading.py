@@ -94,7 +94,10 @@ def _in_order(engine: Engine, expected: Sequence[Expected], outcome: Outcome, le
 
 def _again(engine: Engine, models: Sequence[Expected], outcome: Outcome) -> None:
     for model in reversed(models):
-        for item in loaded_as(model, outcome.receipt):
+        found = loaded_as(model, outcome.receipt)
+        # One that was loaded and is not there may be in memory under another name of its file, which it shares then.
+        hidden = [{"name": model.name, "digest": None}] if not found and model.name in outcome.loaded else []
+        for item in [*found, *hidden]:
             _unload(engine, model, item, outcome)
     for model in models:
         _load(engine, model, outcome)
@@ -102,7 +105,7 @@ def _again(engine: Engine, models: Sequence[Expected], outcome: Outcome) -> None
 
 def _unload(engine: Engine, model: Expected, item: Mapping[str, Any], outcome: Outcome) -> None:
     stored = on_disk(outcome.receipt, model.name) or {}
-    replaced = stored.get("digest") not in (None, item["digest"])
+    replaced = item["digest"] is not None and stored.get("digest") not in (None, item["digest"])
     try:
         engine.unload(str(item["name"]), item["digest"], REPLACED_LIMIT_S if replaced else None)
         outcome.note("unloaded", model.name, "was unloaded, so that all are loaded in their order")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..module_utils.residency import full_name, restarted
 from .plan_table import table
+from .residency_report import promised, resident_findings
 from .routing import deployment_id
 
 Receipts = Mapping[str, Mapping[str, Any]]
@@ -16,22 +17,29 @@ def engine_findings(plan: Mapping[str, Any], host: str, before: Receipts, after:
     """What is wrong with one host's engines. ``before`` and ``after``: model -> receipt, around the time of verification."""
     found: list[str] = []
     for item in plan["hosts"][host]["resident"]:
-        model = item["model"]
         where = f"{host}: {item['engine_model']} at {item['url']}"
-        first, last = before.get(model), after.get(model)
-        receipt = last or first
-        wrong = list(_receipt_findings(plan["hosts"][host]["engine"], item, receipt)) if receipt else ["was not asked"]
-        if first and last and restarted(dict(first), dict(last)):
-            wrong.append("was lost and started again meanwhile: what it was doing is gone")
-        found += [f"{where} {text}" for text in wrong]
+        found += [f"{where} {text}" for text in model_findings(plan, host, item, before, after)]
     return found
 
 
-def _receipt_findings(engine: str, item: Mapping[str, Any], receipt: Mapping[str, Any]) -> Iterator[str]:
+def model_findings(plan: Mapping[str, Any], host: str, item: Mapping[str, Any], before: Receipts, after: Receipts) -> list[str]:
+    """What is wrong with one model of a host; each goes on after the model's name."""
+    first, last = before.get(item["model"]), after.get(item["model"])
+    receipt = last or first
+    wrong = list(_receipt_findings(plan["hosts"][host], item, receipt)) if receipt else ["was not asked"]
+    if first and last and restarted(dict(first), dict(last)):
+        wrong.append("was lost and started again meanwhile: what it was doing is gone")
+    return wrong
+
+
+def _receipt_findings(host: Mapping[str, Any], item: Mapping[str, Any], receipt: Mapping[str, Any]) -> Iterator[str]:
     if receipt["error"]:
         yield f"does not answer: {receipt['error']['message']}"
         return
-    available = receipt.get("available")
+    if promised(host):
+        yield from resident_findings(item, receipt)
+        return
+    engine, available = host["engine"], receipt.get("available")
     if engine == "ollama" and full_name(item["engine_model"]) not in (available or ()):
         yield f"is not on the host (it has {', '.join(available or ()) or 'no model'}); run: ollama pull {item['engine_model']}"
     elif engine == "llama_cpp" and not receipt["resident"]:

@@ -61,3 +61,14 @@ def test_an_ended_process_is_none():
     child.wait()
     assert process_identity.find(child.pid) is None
     assert process_identity.find(None) is None
+
+
+@pytest.mark.parametrize(("said", "expected"), [("echo 41; echo 42", [41, 42]), ("exit 1", []), (None, [])])
+def test_where_there_is_no_process_file_system_lsof_knows_who_listens(said, expected, tmp_path, monkeypatch):
+    if said:
+        (tmp_path / "lsof").write_text(f"#!/bin/sh\n{said}\n")
+        (tmp_path / "lsof").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    assert process_identity.listeners_by_lsof(1) == expected

@@ -8,6 +8,7 @@ from plugins.plugin_utils.intent import parse_fleet
 from plugins.plugin_utils.plan import make_plan
 from plugins.plugin_utils.verification import alias_findings, answer_table, drill_findings, drill_target, engine_findings
 from tests.unit.fleets import intent
+from tests.unit.residencies import SOON, loaded, sight, stored
 
 PLAN = make_plan(parse_fleet(intent()), "test")
 FINE = {
@@ -53,13 +54,46 @@ def test_findings_of_a_llama_cpp_host(before, after, words):
     assert words in found[0]
 
 
-def test_a_model_that_ollama_lacks_is_named_with_the_command():
+THEIRS = make_plan(parse_fleet(intent({"hosts.gpus.managed": False})), "test")
+
+
+def test_a_model_that_a_foreign_ollama_lacks_is_named_with_the_command():
     receipt = {**FINE, "models": [], "resident": False, "available": ["other:latest"]}
-    found = engine_findings(
-        PLAN, "gpus", {}, {"big": receipt, "vectors": {**receipt, "available": ["homelab/vectors:latest-ctx512"]}}
-    )
+    found = engine_findings(THEIRS, "gpus", {}, {"big": receipt, "vectors": {**receipt, "available": ["vectors:latest"]}})
     assert len(found) == 1
     assert "ollama pull big:30b" in found[0]
+
+
+def managed(**changes):
+    """Receipts of the managed Ollama with all that is planned, changed for `big`."""
+    items = {item["model"]: item for item in PLAN["hosts"]["gpus"]["resident"]}
+    models = {
+        name: loaded(item["engine_model"], **{"context_tokens": item["context_tokens"], **(changes if name == "big" else {})})
+        for name, item in items.items()
+    }
+    installed = [stored(item["name"], digest=item["digest"]) for item in models.values()]
+    return {name: sight(*models.values(), installed=installed) for name in items}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"context_tokens": 512}, "has a context of 512 tokens, planned are 8192"),
+        ({"expires_at": SOON}, "is kept until 2026-11-21T20:46:41 only"),
+        ({"expires_at": None}, "has a keep-alive that the engine does not tell"),
+    ],
+)
+def test_a_managed_ollama_has_to_keep_what_is_planned(changes, words):
+    found = engine_findings(PLAN, "gpus", {}, managed(**changes))
+    assert len(found) == (words is not None)
+    assert words is None or (words in found[0] and found[0].startswith("gpus: big:30b at http://gpus:11434 "))
+
+
+def test_a_managed_ollama_that_has_lost_a_model_is_found():
+    receipt = sight(installed=[stored(item["engine_model"]) for item in PLAN["hosts"]["gpus"]["resident"]])
+    found = engine_findings(PLAN, "gpus", {}, {"big": receipt, "vectors": receipt})
+    assert [text.endswith("is not loaded") for text in found] == [True, True]
 
 
 def test_answers_of_the_first_deployments_are_fine():
