@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "molecule" / "embedded"
-RECORD = ROOT / "build" / "molecule" / "processes.json"
+# Molecule tells its verifier the scenario. Each has a folder and ports of its own.
+SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "embedded")
+VARIABLE, DEFAULT = {"embedded-ollama": ("EMBEDDED_OLLAMA_TEST_PORT", "23600")}.get(SCENARIO, ("EMBEDDED_TEST_PORT", "23100"))
+BUILD = ROOT / "build" / "molecule" / SCENARIO / ("embedded" if SCENARIO != "embedded" else "")
+RECORD = ROOT / "build" / "molecule" / f"{SCENARIO}-processes.json"
 # The embedded inventory moves all of its ports within this many from its base.
-PORTS = range(int(os.environ.get("EMBEDDED_TEST_PORT", "23100")), int(os.environ.get("EMBEDDED_TEST_PORT", "23100")) + 400)
+PORTS = range(int(os.environ.get(VARIABLE, DEFAULT)), int(os.environ.get(VARIABLE, DEFAULT)) + 400)
 LISTEN = "0A"
 KEY_NAME = b"LITELLM_MASTER_KEY="
 
@@ -71,7 +74,7 @@ def load_plan() -> dict[str, Any]:
 def engine_ports(host: str | None = None) -> set[int]:
     """Ports of the plan's resident models, of one host or of all."""
     hosts = load_plan()["hosts"]
-    return {resident["port"] for name in hosts if host in (None, name) for resident in hosts[name]["resident"]}
+    return {urlsplit(one["url"]).port or 0 for name in hosts if host in (None, name) for one in hosts[name]["resident"]}
 
 
 def router_port() -> int:

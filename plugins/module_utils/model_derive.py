@@ -48,7 +48,8 @@ def derive(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pro
         source = _File(engine, wanted.from_file, progress)
     else:
         source = _Model(engine, parse_model_name(str(wanted.from_model)))
-    before, after = _parameters(shown), {**source.parameters(), **_listed(own)}
+    before = _parameters(shown)
+    after = {**source.parameters(before), **_listed(own)}
     texts = _text(before), _text(after)
     same = there is not None and source.is_of(shown)
     if there and same and texts[0] == texts[1]:
@@ -78,7 +79,8 @@ class _Model:
         self._shown = _show(engine, name) if self._installed else {}
         self.words = str(name)
 
-    def parameters(self) -> dict[str, list[str]]:
+    def parameters(self, _before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Those that the derived model has where none are given."""
         return _parameters(self._shown)
 
     def is_of(self, shown: Mapping[str, Any]) -> bool:
@@ -134,8 +136,9 @@ class _File:
                 done += len(piece)
                 self._progress.moved(done)
 
-    def parameters(self) -> dict[str, list[str]]:
-        return {}
+    def parameters(self, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Where Ollama knows the file's template it writes the words itself at which an answer ends (template/template.go Named)."""
+        return {name: values for name, values in before.items() if name == "stop"}
 
     def is_of(self, shown: Mapping[str, Any]) -> bool:
         return FILE_NOTE.format(digest=self._hex) in str(shown.get("license") or "")
