@@ -137,7 +137,7 @@ class _File:
                 self._progress.moved(done)
 
     def parameters(self, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        """Where Ollama knows the file's template it writes the words itself at which an answer ends (template/template.go Named)."""
+        """Where Ollama knows the file's template it writes itself where an answer stops (template/template.go Named)."""
         return {name: values for name, values in before.items() if name == "stop"}
 
     def is_of(self, shown: Mapping[str, Any]) -> bool:
