@@ -82,12 +82,12 @@ class OllamaApi:
                 text = read_all(response, endpoint.clock)
                 raise RequestFailed("http", f"POST {path}: status {response.status}: {excerpt(text)}", response.status)
             for line in _lines(pieces(response, endpoint.clock, limited=False)):
-                if silence_s is not None:
-                    endpoint.clock.start(silence_s())
                 event = _object(line, f"POST {path}")
                 if event.get("error"):
                     raise RequestFailed("engine", f"POST {path}: {error_text(event['error'])}", response.status)
                 yield event
+                if silence_s is not None:
+                    endpoint.clock.start(silence_s())
         finally:
             endpoint.close()
 

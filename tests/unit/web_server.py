@@ -28,13 +28,17 @@ class Asked:
 
     @property
     def first_byte(self) -> int | None:
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
+        match = self._range()
         return int(match[1]) if match else None
 
     @property
     def last_byte(self) -> int | None:
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
-        return int(match[2]) if match else None
+        """None also where everything from the first byte on is asked for."""
+        match = self._range()
+        return int(match[2]) if match and match[2] else None
+
+    def _range(self) -> re.Match[str] | None:
+        return re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("range", ""))
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,11 @@ def ranged(data: bytes, headers: Mapping[str, str] | None = None, total_bytes: i
     size = total_bytes or len(data)
 
     def route(asked: Asked) -> Reply:
-        if asked.first_byte is None or asked.last_byte is None:
+        if asked.first_byte is None:
             return Reply(200, data, headers or {})
         if asked.first_byte >= size:
             return Reply(416)
-        last = min(asked.last_byte, size - 1)
+        last = size - 1 if asked.last_byte is None else min(asked.last_byte, size - 1)
         body = data[asked.first_byte : last + 1].ljust(last + 1 - asked.first_byte, b"\0")
         return Reply(206, body, {"Content-Range": f"bytes {asked.first_byte}-{last}/{size}", **(headers or {})})
 
