@@ -30,8 +30,10 @@ demo: env ## the embedded lab on this machine: install, deploy, verify, benchmar
 	@$(PLAYBOOK) benchmark.yml
 
 demo-down: ## stop what the demo started and remove its state
-	@if [ ! -d build/embedded ]; then echo "demo-down: nothing to do, there is no build/embedded"; \
-	else $(MAKE) env && $(PLAYBOOK) site.yml --tags install,deploy -e llama_cpp_state=absent -e litellm_state=absent && \
+	@if [ ! -d build/embedded ]; then echo "demo-down: nothing to do, there is no build/embedded"; else $(MAKE) env && \
+	engines=$$(cd build/embedded && ls -d hosts/*/llama_cpp hosts/*/ollama 2>/dev/null | sed 's|.*/||' | sort -u); \
+	for engine in $${engines:-llama_cpp}; do $(PLAYBOOK) site.yml --tags install,deploy -e embedded_engine=$$engine \
+	-e llama_cpp_state=absent -e ollama_state=absent -e litellm_state=absent || exit 1; done && \
 	rm -rf build/embedded && echo "demo-down: the embedded lab is gone"; fi
 
 test: env-dev ## unit, commands, lint, sanity and the embedded lab, counted

@@ -34,7 +34,10 @@ ENGINES_LIMIT_S = 900.0
 EMBEDDED = "embedded"
 # What a scenario needs, by the command that makes it ready; one that is not here needs nothing.
 CONTAINERS, OLLAMA = ("tests/container.py", "check"), ("-m", "tests.ollama_servers", "check")
-NEEDS = {"systemd": (CONTAINERS,), "ollama": (CONTAINERS, OLLAMA)}
+ENGINE = ("-m", "tests.engines.build", "ollama-0.33.0")
+NEEDS = {"systemd": (CONTAINERS,), "ollama": (CONTAINERS, OLLAMA), "embedded-ollama": (ENGINE,)}
+# The variable that names the Ollama of a scenario which has no container.
+BINARY = "EMBEDDED_OLLAMA_BINARY"
 # How these commands, and tests/engines/build.py, say that there is none.
 UNAVAILABLE = 3
 # The exit code of a command that was ended because it took too long, as timeout(1) has it.
@@ -253,8 +256,17 @@ def molecule(names: list[str]) -> Count:
         # Molecule's own place is named after the clone's last folder only, which two clones may share.
         env = {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / "molecule" / name)}
         command = ["molecule", "test", "--report", "--no-command-borders", "--scenario-name", name]
-        count += count_molecule(run(command, env=env))
+        count += count_molecule(run(command, env={**env, **engine_of(name)}))
     return count
+
+
+def engine_of(name: str) -> dict[str, str]:
+    """The variable with the Ollama that was built for a scenario, unless the user named one."""
+    if ENGINE not in NEEDS.get(name, ()) or os.environ.get(BINARY):
+        return {}
+    # Its last line is "NAME: FOLDER".
+    folder = run([sys.executable, *ENGINE]).lines[-1].partition(": ")[2]
+    return {BINARY: f"{folder}/bin/ollama"}
 
 
 def molecule_names(wanted: Callable[[str], bool]) -> list[str]:

@@ -13,7 +13,7 @@ author: homelab.llm maintainers
 version_added: 0.2.0
 short_description: What a running Ollama does not have as planned
 description:
-  - Compares planned settings with those that M(homelab.llm.engine_info) found in a running server, in whatever spelling of the two.
+  - Compares planned settings with those that M(homelab.llm.engine_info) found in a running server, however they are spelt.
   - What neither the server's log nor its process tells is passed over.
 positional: wanted
 options:

@@ -41,7 +41,8 @@ def test_the_complete_example_is_complete(tmp_path):
 
 
 def test_a_drill_that_could_stop_nothing_says_so(tmp_path):
-    result = playbook("-i", "inventory/homelab", "playbooks/drill.yml", "-e", f"llm_build_directory={tmp_path}", cwd=ROOT)
+    words = ("-i", "inventory/homelab", "playbooks/drill.yml", "-e", f"llm_build_directory={tmp_path}", "-e", "host=mars")
+    result = playbook(*words, cwd=ROOT)
     assert result.code != 0
     assert "Traceback" not in result.text
-    assert "no alias has a managed host first" in result.text
+    assert "got host=mars, expected a managed host whose engine this collection starts: banana" in " ".join(result.text.split())

@@ -106,6 +106,25 @@ def test_a_scenario_is_skipped_where_what_it_needs_cannot_be_had(
     assert capsys.readouterr().out.count("skipped: ") == skipped
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("embedded-ollama", None, {"EMBEDDED_OLLAMA_BINARY": "/cache/ollama-0.33.0-abc/bin/ollama"}),
+        ("embedded-ollama", "/usr/bin/ollama", {}),
+        ("systemd", None, {}),
+    ],
+)
+def test_a_scenario_without_containers_takes_the_engine_that_was_built(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str | None, expected: dict[str, str]
+) -> None:
+    monkeypatch.delenv(run.BINARY, raising=False)
+    if said:
+        monkeypatch.setenv(run.BINARY, said)
+    lines = ["ollama-0.33.0 is there", "ollama-0.33.0: /cache/ollama-0.33.0-abc"]
+    monkeypatch.setattr(run, "run", lambda _command: run.Result(0, lines))
+    assert run.engine_of(name) == expected
+
+
 def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["unitt"]) == 2
     assert "unitt" in capsys.readouterr().out
