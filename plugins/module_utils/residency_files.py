@@ -56,6 +56,8 @@ def write_whole(path: str, text: str) -> None:
     """Write a file at once, readable for everybody: who reads it sees the old text or the new one. Raises OSError."""
     # Not a name that a collector of *.prom files would read.
     beside = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)
     with open(beside, "w", encoding="utf-8") as stream:
         os.fchmod(stream.fileno(), MODE)
         stream.write(text)
@@ -82,13 +84,21 @@ def append_events(path: str, events: Sequence[dict[str, Any]]) -> None:
     """Add events, one JSON object per line, and keep the newest where there are too many. Raises OSError."""
     if not events:
         return
-    with open(path, "a", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), MODE)
-        stream.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
-    if os.path.getsize(path) > EVENTS_BYTES:
+    lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in events]
+    if os.access(path, os.W_OK) and os.path.getsize(path) <= EVENTS_BYTES:
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.writelines(lines)
+        return
+    # Too long, not there, or made by another user: written anew.
+    write_whole(path, "".join(kept_lines([*_lines_of(path), *lines])))
+
+
+def _lines_of(path: str) -> list[str]:
+    try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            lines = stream.readlines()
-        write_whole(path, "".join(kept_lines(lines)))
+            return stream.readlines()
+    except FileNotFoundError:
+        return []
 
 
 def kept_lines(lines: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ class ResidentEngine:
             receipt = take(endpoint, "ollama", "")
         finally:
             endpoint.close()
-        receipt["installed"] = None
+        receipt["resident"], receipt["installed"] = None, None
         if receipt["error"] is None:
             try:
                 receipt["installed"] = installed(self._api, [str(model["name"]) for model in receipt["models"]])

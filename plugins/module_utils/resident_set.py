@@ -194,6 +194,20 @@ def foreign(expected: Sequence[Expected], receipt: Receipt) -> list[Mapping[str,
     return [item for item in receipt["models"] if not any(item is other for other in planned)]
 
 
+def replaced(expected: Sequence[Expected], receipt: Receipt) -> list[str]:
+    """Planned names under which something is loaded that the store no longer has under them: the model was pulled or made anew.
+
+    The engine unloads by file, and of the old file nobody has a name: only a new start is sure to unload it.
+    """
+    stored = {model.name: (on_disk(receipt, model.name) or {}).get("digest") for model in expected}
+    loaded = {(comparable(item["name"]), item["digest"]) for item in receipt["models"]}
+    return [
+        name
+        for name, digest in stored.items()
+        if digest and any(n == comparable(name) and d not in (None, digest) for n, d in loaded)
+    ]
+
+
 def to_load(expected: Sequence[Expected], receipt: Receipt, left_alone: frozenset[str] = frozenset()) -> list[Expected]:
     """Models that a request to load would put right, in the order of loading."""
     return _with(expected, receipt, LOADS, left_alone)

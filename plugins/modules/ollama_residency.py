@@ -115,6 +115,13 @@ foreign:
   returned: always
   type: list
   elements: str
+replaced:
+  description:
+    - Names under which an older model is loaded than the engine's store has now, because it was pulled or created again.
+    - Only a new start of the engine is sure to unload that; use O(state=reported) to find out before loading.
+  returned: always
+  type: list
+  elements: str
 receipt:
   description: The engine's word after all that; the keys are those of M(homelab.llm.engine_info).
   returned: always
@@ -130,7 +137,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.residency_files import Busy, locked
 from ..module_utils.resident_engine import ResidentEngine
 from ..module_utils.resident_loading import Outcome, reach
-from ..module_utils.resident_set import Expected, expected_models, findings, foreign, to_load, to_reorder
+from ..module_utils.resident_set import Expected, expected_models, findings, foreign, replaced, to_load, to_reorder
 
 POLL_S = 0.5
 
@@ -180,8 +187,8 @@ def words(receipt: dict[str, Any]) -> list[str]:
     return [f"{item['name']} context {item['context_tokens']} until {item['expires_at']}" for item in receipt["models"]]
 
 
-def result(expected: list[Expected], before: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
-    """The answer of the module."""
+def result(expected: list[Expected], before: dict[str, Any], outcome: Outcome, after: list[str] | None = None) -> dict[str, Any]:
+    """The answer of the module. ``after``: for the diff, instead of what the receipt says."""
     receipt = outcome.receipt
     return {
         "changed": bool(outcome.loaded or outcome.steps),
@@ -189,8 +196,9 @@ def result(expected: list[Expected], before: dict[str, Any], outcome: Outcome) -
         "findings": [str(finding) for finding in outcome.findings],
         "steps": [f"{model} {text}" for _kind, model, text in outcome.steps],
         "foreign": sorted({str(item["name"]) for item in foreign(expected, receipt)}),
+        "replaced": replaced(expected, receipt),
         "receipt": receipt,
-        "diff": {"before": "\n".join([*words(before), ""]), "after": "\n".join([*words(receipt), ""])},
+        "diff": {"before": "\n".join([*words(before), ""]), "after": "\n".join([*(after or words(receipt)), ""])},
     }
 
 
@@ -209,7 +217,9 @@ def run(module: AnsibleModule, expected: list[Expected]) -> None:
     engine = ResidentEngine(options["url"], options["timeout_s"])
     before = awaited(engine, 0 if module.check_mode else options["start_timeout_s"])
     if module.check_mode and options["state"] == "loaded":
-        module.exit_json(**result(expected, before, would(expected, before)))
+        outcome = would(expected, before)
+        told = [*words(before), *(f"{name} would be loaded or told to stay" for name in outcome.loaded)]
+        module.exit_json(**result(expected, before, outcome, told))
     if before["error"] is not None:
         answer = result(expected, before, Outcome(before))
         error = f"{options['url']} does not answer: {before['error']['message']}; expected an Ollama there, see its service"

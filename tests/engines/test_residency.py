@@ -15,7 +15,7 @@ from plugins.module_utils.engine import engine_receipt, engine_settings, serving
 from plugins.module_utils.residency_watchdog import main
 from plugins.module_utils.resident_engine import ResidentEngine
 from plugins.module_utils.resident_loading import reach
-from plugins.module_utils.resident_set import Expected, findings
+from plugins.module_utils.resident_set import Expected, findings, replaced
 from plugins.module_utils.server_settings import settings_findings
 from tests.engines.conftest import built
 from tests.engines.play import STARTED, residents
@@ -169,6 +169,20 @@ def test_after_a_restart_the_set_comes_back_and_no_eviction_is_counted(lab: Lab)
     assert [event for event in events if event.startswith("loaded")] == [f"loaded {model.name}" for model in planned()]
     after = lab.seen()["counters"]
     assert (after["engine_restarts"], after["evictions"]) == (before["engine_restarts"] + 1, before["evictions"])
+
+
+def test_a_model_that_was_replaced_while_it_was_loaded_is_told(lab: Lab) -> None:
+    with ollama(lab.build, lab.folder, {**SETTINGS, "OLLAMA_MAX_LOADED_MODELS": "4"}) as server:
+        server.ask("/api/copy", {"source": "base", "destination": "changing"})
+        changing = [Expected("changing")]
+        engine = ResidentEngine(server.url, 60)
+        assert reach(engine, changing, engine.look()).findings == []
+        server.ask("/api/copy", {"source": "middle", "destination": "changing"})
+        receipt = engine.look()
+        assert (replaced(changing, receipt), [item.kind for item in findings(changing, receipt)]) == (["changing"], ["digest"])
+        outcome = reach(engine, changing, receipt)
+        assert [item.kind for item in outcome.findings] == ["twice"]
+        server.ask("/api/delete", {"model": "changing"}, "DELETE")
 
 
 def test_a_set_that_does_not_fit_ends_with_findings(lab: Lab) -> None:

@@ -66,7 +66,8 @@ def test_events_are_added_and_only_the_newest_kept(tmp_path: Path) -> None:
     assert path.read_text() == 'not json\n{"number": 0}\n'
     for number in range(1, 30):
         append_events(str(path), [{"number": number, "text": "x" * 20000}])
-    assert path.stat().st_size <= EVENTS_BYTES
+    assert path.stat().st_size <= EVENTS_BYTES + 20100
+    assert path.stat().st_mode & 0o777 == 0o644
     assert json.loads(path.read_text().splitlines()[-1])["number"] == 29
 
 

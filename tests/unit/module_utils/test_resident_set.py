@@ -14,6 +14,7 @@ from plugins.module_utils.resident_set import (
     findings,
     for_ever,
     foreign,
+    replaced,
     to_load,
     to_reorder,
 )
@@ -112,6 +113,21 @@ def test_what_can_be_put_right_how(changes: dict[str, Any] | None, by_request: b
     assert bool(to_load([A], receipt)) is by_request
     assert bool(to_reorder([A], receipt)) is in_order
     assert to_load([A], receipt, frozenset({"a"})) == to_reorder([A], receipt, frozenset({"a"})) == []
+
+
+@pytest.mark.parametrize(
+    ("receipt", "expected"),
+    [
+        (sight(loaded("a")), []),
+        (sight(), []),
+        (sight(loaded("a", digest=B), installed=[stored("a")]), ["a"]),
+        (sight(loaded("a"), loaded("a", digest=B), installed=[stored("a")]), ["a"]),
+        (sight(loaded("b", digest=C), installed=[stored("a")]), []),
+        ({**sight(loaded("a", digest=B)), "installed": None}, []),
+    ],
+)
+def test_what_was_replaced_while_it_was_loaded_is_told(receipt: dict[str, Any], expected: list[str]) -> None:
+    assert replaced([A], receipt) == expected
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def test_answers(
     found = answered(monkeypatch, capsys, thought := ThoughtEngine(**engine), **options)
     assert {key: found.get(key, False) for key in expected} == expected
     assert bool(found.get("failed")) is bool(expected.get("failed"))
+    if "_ansible_check_mode" in options and found["changed"]:
+        assert "a would be loaded" in found["diff"]["after"]
     if "_ansible_check_mode" in options or options.get("state") == "reported":
         assert thought.asked == []
 
