@@ -150,7 +150,7 @@ ARGUMENTS = {
         "options": {
             "name": {"type": "str", "required": True},
             "mode": {"type": "str", "choices": ["chat", "embedding"], "default": "chat"},
-            "context_tokens": {"type": "int"},
+            "context_tokens": {"type": "int", "no_log": False},
             "full_offload": {"type": "bool", "default": False},
             "digest": {"type": "str"},
             "load_order": {"type": "int", "default": 1},
