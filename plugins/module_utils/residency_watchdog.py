@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, TextIO
 from urllib.parse import urlsplit
 
 from .process_identity import listener_identity
@@ -132,17 +132,24 @@ def turn(path: str) -> int:
     try:
         events = watch(configuration(path), time.time())
     except ValueError as error:
-        print(f"configuration: {error}", file=sys.stderr, flush=True)
+        say(f"configuration: {error}", sys.stderr)
         return 2
     except Busy as error:
-        print(error, flush=True)
+        say(str(error))
         return 0
     except OSError as error:
-        print(f"cannot write what was seen: {error}", file=sys.stderr, flush=True)
+        say(f"cannot write what was seen: {error}", sys.stderr)
         return 1
     for entry in events:
-        print(told(entry), flush=True)
+        say(told(entry))
     return 0
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """A line of the log, at once."""
+    stream = stream or sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def told(entry: Mapping[str, Any]) -> str:
@@ -152,7 +159,7 @@ def told(entry: Mapping[str, Any]) -> str:
 
 def _end(_number: int, _frame: Any) -> None:
     """Files are written whole or not at all and the lock goes with the process, so it can end anywhere."""
-    sys.exit(0)
+    raise SystemExit(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,4 +177,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
