@@ -34,8 +34,13 @@ ENGINES_LIMIT_S = 900.0
 EMBEDDED = "embedded"
 # What a scenario needs, by the command that makes it ready; one that is not here needs nothing.
 CONTAINERS, OLLAMA = ("tests/container.py", "check"), ("-m", "tests.ollama_servers", "check")
-ENGINE = ("-m", "tests.engines.build", "ollama-0.33.0")
-NEEDS = {"systemd": (CONTAINERS,), "ollama": (CONTAINERS, OLLAMA), "embedded-ollama": (ENGINE,)}
+ENGINE, LLAMA_CPP = ("-m", "tests.engines.build", "ollama-0.33.0"), ("-m", "tests.llama_cpp_servers", "check")
+NEEDS = {
+    "systemd": (CONTAINERS,),
+    "ollama": (CONTAINERS, OLLAMA),
+    "llama_cpp": (CONTAINERS, LLAMA_CPP),
+    "embedded-ollama": (ENGINE,),
+}
 # The variable that names the Ollama of a scenario which has no container.
 BINARY = "EMBEDDED_OLLAMA_BINARY"
 # How these commands, and tests/engines/build.py, say that there is none.

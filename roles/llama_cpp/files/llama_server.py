@@ -13,8 +13,20 @@ import signal
 import sys
 from typing import Any
 
+LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 POOLING_TYPES = ("none", "mean", "cls", "last", "rank")
+
+
+def layers(word: str) -> int:
+    """llama.cpp's number for auto and all (llama_model_params.n_gpu_layers of b10488), or the number itself."""
+    return {"auto": -1, "all": -2}.get(word) or int(word)
+
+
+def device(word: str) -> str:
+    if "," in word:
+        raise argparse.ArgumentTypeError(f"got {word}, expected one device: install llama.cpp's release for several")
+    return word
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -29,10 +41,17 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--cache-type-k", choices=KV_TYPES, default="f16")
     parser.add_argument("--cache-type-v", choices=KV_TYPES, default="f16")
     parser.add_argument("--cache-ram", type=int, default=0, help="MiB of the host prompt cache")
+    parser.add_argument("--no-kv-unified", action="store_true", help="always so here")
+    parser.add_argument("--flash-attn", choices=("on", "off", "auto"), default="auto")
+    parser.add_argument("--load-mode", choices=LOAD_MODES, default="auto")
+    parser.add_argument("--fit", choices=("on", "off"), default="on", help="off: nothing is made smaller so that it fits")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--ubatch-size", type=int)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--n-gpu-layers", type=int)
+    parser.add_argument("--device", type=device, help="none: the CPU alone; the wheel takes the one device that it has otherwise")
+    parser.add_argument("--split-mode", choices=("none",), help="the wheel uses one device")
+    parser.add_argument("--main-gpu", type=int, choices=(0,))
+    parser.add_argument("--n-gpu-layers", type=layers, help="a number, auto or all")
     parser.add_argument("--log-verbosity", type=int, help="from 4 on the log tells what memory was allocated")
     parser.add_argument("--embedding", action="store_true")
     parser.add_argument("--pooling", choices=POOLING_TYPES)
@@ -50,13 +69,21 @@ def parameters(engine: Any, flags: argparse.Namespace) -> Any:
     params.n_ctx, params.n_parallel = flags.ctx_size, flags.parallel
     params.cache_type_k = getattr(engine.ggml_type, "GGML_TYPE_" + flags.cache_type_k.upper())
     params.cache_type_v = getattr(engine.ggml_type, "GGML_TYPE_" + flags.cache_type_v.upper())
-    params.cache_ram_mib = flags.cache_ram
+    params.cache_ram_mib, params.kv_unified = flags.cache_ram, False
+    attention = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}[flags.flash_attn]
+    params.flash_attn_type = getattr(engine.llama_flash_attn_type, "LLAMA_FLASH_ATTN_TYPE_" + attention)
+    mode = {"mmap+mlock": "MMAP_MLOCK", "dio": "DIRECT_IO"}.get(flags.load_mode, flags.load_mode.upper())
+    params.load_mode = getattr(engine.llama_load_mode, "LLAMA_LOAD_MODE_" + mode)
+    params.fit_params = flags.fit == "on"
+    if flags.split_mode:
+        params.split_mode = engine.llama_split_mode.LLAMA_SPLIT_MODE_NONE
     params.embedding = flags.embedding
     if flags.pooling:
         params.pooling_type = getattr(engine.llama_pooling_type, "LLAMA_POOLING_TYPE_" + flags.pooling.upper())
     params.endpoint_metrics, params.endpoint_slots = flags.metrics, flags.slots
     params.ui, params.server_tools = not flags.no_webui, []
-    given = {"n_batch": flags.batch_size, "n_ubatch": flags.ubatch_size, "n_gpu_layers": flags.n_gpu_layers}
+    given = {"n_batch": flags.batch_size, "n_ubatch": flags.ubatch_size, "main_gpu": flags.main_gpu}
+    given["n_gpu_layers"] = 0 if flags.device == "none" else flags.n_gpu_layers
     for name, value in {**given, "verbosity": flags.log_verbosity}.items():
         if value is not None:
             setattr(params, name, value)
