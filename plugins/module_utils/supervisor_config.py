@@ -15,7 +15,8 @@ SOCKET_PATH_BYTES = 103
 # supervisord binds `SOCKET.PID` first and links it to its name (supervisor/http.py); ids have up to 7 digits.
 SOCKET_SUFFIX_BYTES = 8
 SHORT_SOCKET_PARENT = "/tmp"
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+# With the @ of the instances of a systemd unit, so that a service has one name under every manager.
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9@._-]*$")
 # What supervisor's own parser of `environment=` cannot carry (supervisor/datatypes.py), or would read as a comment.
 UNSAFE_VALUE = re.compile(r"[\"'\n\r;#]")
 # Reads a file of secrets into the environment and becomes the program: they show in no configuration and no argument list.
@@ -118,7 +119,7 @@ def environment_value(values: Mapping[str, str]) -> str:
 def program_text(program: Program, place: Layout) -> str:
     """The configuration of one program."""
     if not NAME.match(program.name):
-        raise ConfigurationError(f"name: {program.name!r} is no program name; expected letters, digits, dot, dash, underscore")
+        raise ConfigurationError(f"name: {program.name!r} is no program name; expected letters, digits, @, dot, dash, underscore")
     command = list(program.command)
     if program.environment_file:
         command = ["/bin/sh", "-c", WITH_SECRETS, program.environment_file, *command]

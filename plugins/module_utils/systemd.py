@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import fnmatch
+import os
+from typing import Iterable, NamedTuple
 
 PROPERTIES = ("Id", "ActiveState", "MainPID")
 SUFFIX = ".service"
+# Where units are that were written on the machine (systemd.unit(5)); what is an instance's own is a drop-in there.
+FOLDER = "/etc/systemd/system"
+DROP_IN = ".service.d/instance.conf"
 
 
 class Unit(NamedTuple):
@@ -26,6 +31,17 @@ def without_suffix(name: str) -> str:
 def unit_names(listed: str) -> list[str]:
     """The names in the output of `systemctl list-unit-files --no-legend --plain`."""
     return [line.split()[0] for line in listed.splitlines() if line.strip()]
+
+
+def real_units(listed: Iterable[str], drop_ins: Iterable[str], pattern: str) -> list[str]:
+    """The units that can run: those of a list that are no templates, and the instances that have a drop-in and match.
+
+    ``listed`` are names with suffix, ``drop_ins`` paths `…/NAME@INSTANCE.service.d/instance.conf`, ``pattern`` has no suffix.
+    """
+    plain = [name for name in listed if not name.endswith("@" + SUFFIX)]
+    folders = [os.path.basename(os.path.dirname(path)) for path in drop_ins]
+    instances = [folder[: -len(".d")] for folder in folders if "@" in folder]
+    return sorted({*plain, *(name for name in instances if fnmatch.fnmatchcase(without_suffix(name), pattern))})
 
 
 def parse_show(shown: str) -> list[Unit]:

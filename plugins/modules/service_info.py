@@ -6,21 +6,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_info
-short_description: Identity and state of services under systemd or a supervisord of the user
+short_description: Identity and state of services under systemd, launchd or a supervisord of the user
 version_added: 0.1.0
 author:
   - homelab.llm maintainers (@homelab-llm)
 description:
   - Reads the state, the process and the listening ports of services. Nothing is changed.
+  - Instances of a template unit are found by their drop-ins, jobs of launchd by property lists called C(llm.homelab.NAME.plist).
   - The identity of a process is its id together with its start. Two receipts with the same identity come from the same process.
 options:
   manager:
     description: Who runs the services.
     type: str
-    choices: [systemd, supervisord]
+    choices: [systemd, launchd, supervisord]
     required: true
   pattern:
-    description: Shell pattern that a service's name matches; for systemd without C(.service).
+    description: Shell pattern that a service's name matches; for systemd without C(.service), for launchd as C(homelab-llm-NAME).
     type: str
     default: "*"
   directory:
@@ -49,7 +50,8 @@ services:
       type: str
     state:
       description:
-        - The manager's word in lower case, such as V(running), V(stopped), V(fatal), V(active), V(failed).
+        - The manager's word in lower case, such as V(running), V(stopped), V(fatal), V(active), V(failed). V(stopped) as well for
+          a job that launchd has not loaded.
         - V(orphaned) for a program that outlived its supervisord.
       type: str
     pid:
@@ -71,12 +73,14 @@ services:
 """
 
 import fnmatch
+import glob
 import os
+import plistlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import process_identity, supervised, supervisor, systemd
+from ..module_utils import launchd, process_identity, supervised, supervisor, systemd
 from ..module_utils import supervisor_config as config
 
 
@@ -84,7 +88,8 @@ def systemd_services(module: AnsibleModule, pattern: str) -> list[dict[str, Any]
     """The units that systemd has loaded or finds on disk under names that match."""
     systemctl = module.get_bin_path("systemctl", required=True)
     _code, listed, _error = module.run_command([systemctl, "list-unit-files", "--no-legend", "--plain", pattern + ".service"])
-    names = systemd.unit_names(listed)
+    drop_ins = glob.glob(os.path.join(systemd.FOLDER, "*" + systemd.DROP_IN))
+    names = systemd.real_units(systemd.unit_names(listed), drop_ins, pattern)
     if not names:
         return []
     command = [systemctl, "show", "--property", ",".join(systemd.PROPERTIES), "--", *names]
@@ -92,10 +97,35 @@ def systemd_services(module: AnsibleModule, pattern: str) -> list[dict[str, Any]
     return [supervised.service(unit.name, unit.state, process_identity.find(unit.pid)) for unit in systemd.parse_show(shown)]
 
 
+def launchd_services(module: AnsibleModule, pattern: str) -> list[dict[str, Any]]:
+    """The jobs that have a property list of ours under names that match."""
+    launchctl, found = module.get_bin_path("launchctl", required=True), []
+    for path in sorted(glob.glob(os.path.join(launchd.FOLDER, launchd.LABEL_PREFIX + "*.plist"))):
+        label = os.path.basename(path)[: -len(".plist")]
+        name = launchd.name_of(label)
+        if not fnmatch.fnmatchcase(name, pattern):
+            continue
+        code, said, _error = module.run_command([launchctl, "print", launchd.target(label)])
+        job = launchd.parse_print(said) if code == 0 else launchd.Job("stopped", None, None)
+        service = supervised.service(name, job.state, process_identity.find(job.pid))
+        found.append({**service, "log": log_of(path)})
+    return found
+
+
+def log_of(path: str) -> str | None:
+    """The file that a property list sends the output to; None when it does not say so."""
+    try:
+        with open(path, "rb") as file:
+            told = plistlib.load(file)
+    except (OSError, ValueError, plistlib.InvalidFileException):
+        return None
+    return told.get("StandardOutPath")
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "manager": {"type": "str", "choices": ["systemd", "supervisord"], "required": True},
+            "manager": {"type": "str", "choices": ["systemd", "launchd", "supervisord"], "required": True},
             "pattern": {"type": "str", "default": "*"},
             "directory": {"type": "path"},
         },
@@ -105,6 +135,8 @@ def main() -> None:
     pattern = module.params["pattern"]
     if module.params["manager"] == "systemd":
         module.exit_json(changed=False, services=systemd_services(module, pattern))
+    if module.params["manager"] == "launchd":
+        module.exit_json(changed=False, services=launchd_services(module, pattern))
     try:
         found = supervised.services(config.layout(module.params["directory"], os.geteuid()))
     except supervisor.SupervisorFailure as error:
