@@ -214,7 +214,7 @@ def full_disk(name: str, left_bytes: int = 20 * 2**20) -> Iterator[None]:
     """Only so much room where a host has its models."""
     host = reach(name)
     free = int(host.check_output("df --output=avail -B1 /srv | tail -n 1"))
-    host.check_output("fallocate -l %s /srv/filling", free - left_bytes)
+    host.check_output("fallocate -l %s /srv/filling", str(free - left_bytes))
     try:
         yield
     finally:
