@@ -45,9 +45,9 @@ def serving(store, allowed="127.0.0.1", idle_s=30.0, limit_s=30.0):
         thread.join(10)
 
 
-def ask(server, path, headers=ALLOWED, method="GET"):
+def ask(server, path, headers=None, method="GET"):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, headers=ALLOWED if headers is None else headers)
         reply = connection.getresponse()
         return reply.status, reply.read(), {name.lower(): value for name, value in reply.getheaders()}
 
@@ -109,7 +109,9 @@ HIDDEN = [
 
 @pytest.mark.parametrize("path", HIDDEN, ids=range(len(HIDDEN)))
 def test_nothing_else_is_there(store, path):
-    with serving(store) as (server, _thread), socket.create_connection(("127.0.0.1", server.port), 10) as raw:
+    with contextlib.ExitStack() as stack:
+        server, _thread = stack.enter_context(serving(store))
+        raw = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10))
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n\r\n".encode())
         status = int(raw.recv(100).split(b" ")[1])
         assert status in (400, 404)
