@@ -134,7 +134,7 @@ class AsPlanned:
         assert host.service(f"{lab.WATCHDOG}.timer").is_running
         assert host.service(f"{lab.WATCHDOG}.timer").is_enabled
         seen = json.loads(host.file(f"{lab.STATE}/residency.json").content_string)
-        text = json.dumps(seen)
-        assert [resident.name for resident in lab.residents(lab.name_of(host)) if resident.name not in text] == []
+        planned = [lab.planned_name(resident.name) for resident in lab.residents(lab.name_of(host))]
+        assert {entry["name"]: entry["resident"] for entry in seen["models"]} == dict.fromkeys(planned, True)
         own = host.file(f"{lab.STATE}/residency.prom").content_string
         assert host.file(lab.TEXTFILE).content_string == own

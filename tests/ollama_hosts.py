@@ -69,6 +69,11 @@ def residents(host: str) -> list[Resident]:
     return [smollm2, *own[host]]
 
 
+def planned_name(name: str) -> str:
+    """A model's name as the plan has it: the engine puts a tag to it."""
+    return name.removesuffix(":latest")
+
+
 def name_of(host: Any) -> str:
     """larch or rowan."""
     return str(host.backend.hostname)

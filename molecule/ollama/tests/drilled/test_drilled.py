@@ -89,7 +89,7 @@ def test_a_model_that_a_guest_displaces_is_back_within_a_period(host: Any, watch
     guest = f"{lab.servers()['registry']}/{GUESTS[name]}"
     assert lab.call(name, "/api/pull", {"model": guest, "insecure": True, "stream": False}) == {"status": "success"}
     lab.call(name, "/api/generate", {"model": guest, "keep_alive": 300, "stream": False})
-    (gone,) = planned - set(lab.loaded(name))
+    gone = lab.planned_name(*planned - set(lab.loaded(name)))
     assert lab.wait(lambda: lab.is_resident(name), BACK_S)
     assert watched.says("evicted", gone)
     assert watched.says("loaded", gone)
