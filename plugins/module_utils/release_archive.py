@@ -75,11 +75,12 @@ def unpack(path: str, folder: str, strip_components: int = 0) -> None:
     ``strip_components`` leading parts are taken off each name; an entry with no more parts than that is left out. Raises
     ReleaseError; what was unpacked until then stays.
     """
-    entries = zip_entries if kind_of(path) == "zip" else tar_entries
     name = os.path.basename(path)
     try:
-        with contextlib.closing(entries(path)) as found:
-            for entry in found:
+        with contextlib.ExitStack() as open_things:
+            is_zip = kind_of(path) == "zip"
+            entries = zip_entries(path) if is_zip else tar_entries(open_things.enter_context(opened(path)))
+            for entry in open_things.enter_context(contextlib.closing(entries)):
                 put(entry, folder, strip_components)
     except ReleaseError as error:
         raise ReleaseError(f"{name}: {error}") from None
@@ -103,15 +104,14 @@ def zip_entries(path: str) -> Generator[Entry, None, None]:
                     yield Entry(info.filename, kind, bool(mode & 0o111), content=content)
 
 
-def tar_entries(path: str) -> Generator[Entry, None, None]:
-    """The entries of a compressed tar archive, read as one stream to its very end, which is where its checks stand."""
-    with opened(path) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for info in archive:
-                content = archive.extractfile(info) if info.isreg() else None
-                yield Entry(info.name, tar_kind(info), bool(info.mode & 0o111), info.linkname, content)
-        while stream.read(PIECE_BYTES):
-            pass
+def tar_entries(stream: Any) -> Generator[Entry, None, None]:
+    """The entries of a tar archive, read as one stream to its very end, which is where a compressor's checks stand."""
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for info in archive:
+            content = archive.extractfile(info) if info.isreg() else None
+            yield Entry(info.name, tar_kind(info), bool(info.mode & 0o111), info.linkname, content)
+    while stream.read(PIECE_BYTES):
+        pass
 
 
 def tar_kind(info: tarfile.TarInfo) -> str:
