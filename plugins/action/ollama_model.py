@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import os
 import secrets
 import shlex
 import time
@@ -94,6 +95,7 @@ class Follower:
         self._progress_file = progress_file
         self._lost = 0
         self._asked_s = 0.0
+        self._parent = os.getppid()
         arguments = action._task.args
         self._lines = TransferLines(str(task_vars.get("inventory_hostname", "host")), str(arguments.get("name")))
 
@@ -101,6 +103,9 @@ class Follower:
         """Show how far it is until it is done; returns the module's result."""
         ends_s, number = time.monotonic() + limit_s, 0
         while time.monotonic() < ends_s:
+            # Whoever started the play may be gone; the transfer goes on, and the next run joins it.
+            if os.getppid() != self._parent:
+                return {"failed": True, "msg": "the play was ended; the transfer goes on on the host"}
             time.sleep(DELAYS_S[min(number, len(DELAYS_S) - 1)])
             number += 1
             try:

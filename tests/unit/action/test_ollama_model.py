@@ -136,5 +136,13 @@ def test_a_job_that_never_ends(monkeypatch):
     assert "the job j1.2 on the host did not end within" in host.run()["msg"]
 
 
+def test_nobody_waits_for_a_play_that_was_killed(monkeypatch):
+    """Its worker would ask the host for a day."""
+    host = Host(monkeypatch, [CHANGE, JOB, *[{"finished": False}] * 99])
+    monkeypatch.setattr(ollama_model.os, "getppid", iter([4711, 4711, 1]).__next__)
+    assert "the play was ended; the transfer goes on" in host.run()["msg"]
+    assert host.asked.count(ASK) == 1
+
+
 def test_the_status_is_asked_by_ansibles_own_module():
     assert STATUS == "ansible.legacy.async_status"
