@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from plugins.module_utils.residency_files import locked
 from plugins.module_utils.residency_watchdog import FILES, TEXTFILE, configuration, main
@@ -22,7 +21,6 @@ from tests.unit.scripted_engine import Asked, ScriptedEngine, nobody, reply
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "plugins" / "module_utils"
-ROLE_VARIABLES = ROOT / "roles" / "ollama" / "vars" / "main.yml"
 
 
 def imported(name: str) -> set[str]:
@@ -43,11 +41,6 @@ def closure(first: str) -> set[str]:
 
 def test_its_files_are_what_it_imports() -> None:
     assert list(FILES) == sorted(closure("residency_watchdog.py"))
-
-
-def test_the_role_copies_these_files() -> None:
-    variables = yaml.safe_load(ROLE_VARIABLES.read_text()) or {}
-    assert variables.get("ollama_watchdog_files", list(FILES)) == list(FILES)
 
 
 class Ollama:

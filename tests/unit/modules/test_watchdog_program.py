@@ -1,0 +1,79 @@
+"""The watchdog's package on a host: exactly its files, with their texts, and nothing written without need."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from plugins.module_utils.residency_watchdog import FILES
+from plugins.modules import watchdog_program
+
+SOURCES = Path(__file__).parents[3] / "plugins" / "module_utils"
+
+
+def answered(capsys: pytest.CaptureFixture[str], directory: Path, **options: Any) -> dict[str, Any]:
+    with patch_module_args({"directory": str(directory), **options}), pytest.raises(SystemExit):
+        watchdog_program.main()
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_the_package_has_the_watchdogs_files_and_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answered(capsys, tmp_path)["changed"] is True
+    package = tmp_path / "homelab_llm"
+    assert sorted(path.name for path in package.iterdir()) == sorted([*FILES, "__init__.py"])
+    assert [name for name in FILES if (package / name).read_bytes() != (SOURCES / name).read_bytes()] == []
+    command = [sys.executable, "-m", "homelab_llm.residency_watchdog", "--configuration", "none.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "there is no such file" in done.stderr) == (2, True)
+
+
+def test_a_package_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = answered(capsys, tmp_path)
+    (tmp_path / "homelab_llm" / "__pycache__").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "homelab_llm").iterdir()}
+    again = answered(capsys, tmp_path)
+    assert (again["changed"], again["digest"]) == (False, first["digest"])
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "homelab_llm").iterdir()} == before
+
+
+def older(package: Path) -> None:
+    (package / "events.py").write_text("")
+
+
+def lacking(package: Path) -> None:
+    (package / "stream.py").unlink()
+
+
+def foreign(package: Path) -> None:
+    (package / "of_an_older_version.py").write_text("")
+
+
+@pytest.mark.parametrize("spoil", [older, lacking, foreign, shutil.rmtree])
+def test_another_package_is_put_right_but_not_in_check_mode(
+    spoil: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "homelab_llm"
+    digest = answered(capsys, tmp_path)["digest"]
+    spoil(package)
+    spoiled = sorted(path.name for path in package.iterdir()) if package.is_dir() else None
+    checked = answered(capsys, tmp_path, _ansible_check_mode=True)
+    assert (checked["changed"], checked["digest"]) == (True, digest)
+    assert (sorted(path.name for path in package.iterdir()) if package.is_dir() else None) == spoiled
+    assert answered(capsys, tmp_path)["changed"] is True
+    assert answered(capsys, tmp_path)["changed"] is False
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    answer = answered(capsys, tmp_path / "file")
+    assert answer["failed"] is True
+    assert "file/homelab_llm" in answer["msg"]
