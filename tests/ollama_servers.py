@@ -6,9 +6,9 @@ up      starts, in the background, a mirror of releases and a registry with mode
         scenario reach this machine and on no other. Leaves servers.json beside their ssh_config: where both are, and the process.
 down    ends that process.
 
-The mirror has v0.24.0 and v0.33.0 as they are published in good/, and releases of 0.33.0 in which something is wrong in
-corrupted/ (a byte of the archive is another), wrong/ (sha256sum.txt is another archive's) and broken/ (half an archive, with the
-checksum of that half). Every request is a line of mirror.jsonl; the bytes of the registry are counted in registry.json.
+The mirror has v0.24.0 and v0.33.0 as they are published in good/, and a v0.33.0 with a fault in corrupted/ (half an archive, with
+the checksum of that half) and in wrong/ (the archive with another one's checksum). Every request is a line of mirror.jsonl; the
+bytes of the registry are counted in registry.json.
 Whatever behaviour.json says is how the registry behaves, see tests.real.registry_proxy.Behaviour.
 """
 
@@ -77,19 +77,14 @@ def fill_mirror(folder: Path) -> None:
     for version in VERSIONS:
         (folder / "good").mkdir(parents=True, exist_ok=True)
         (folder / "good" / f"v{version}").symlink_to(release(version))
-    good = folder / "good" / f"v{NEXT}"
-    archive, sums = (good / archive_name()).read_bytes(), (good / SUMS).read_text(encoding="ascii")
-    middle = len(archive) // 2
-    faults = {
-        "corrupted": (archive[:middle] + bytes([archive[middle] ^ 0xFF]) + archive[middle + 1 :], sums),
-        "wrong": (archive, f"{'0123456789abcdef' * 4}  ./{archive_name()}\n"),
-        "broken": (archive[:middle], None),
-    }
-    for name, (data, said) in faults.items():
-        faulty = folder / name / f"v{NEXT}"
-        faulty.mkdir(parents=True)
-        (faulty / archive_name()).write_bytes(data)
-        (faulty / SUMS).write_text(said or sums_line(faulty / archive_name()), encoding="ascii")
+    good = folder / "good" / f"v{NEXT}" / archive_name()
+    corrupted, wrong = (folder / name / f"v{NEXT}" / archive_name() for name in ("corrupted", "wrong"))
+    for archive in (corrupted, wrong):
+        archive.parent.mkdir(parents=True)
+    corrupted.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    corrupted.with_name(SUMS).write_text(sums_line(corrupted), encoding="ascii")
+    wrong.symlink_to(good)
+    wrong.with_name(SUMS).write_text(f"{'0123456789abcdef' * 4}  ./{archive_name()}\n", encoding="ascii")
 
 
 def config_of(family: str, kind: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Models that nobody planned are reported and stay, until somebody asks for their removal."""
+"""Upgraded again, with models that nobody planned: they are reported and stay, until somebody asks for their removal."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def guests(name: str) -> set[str]:
 def output() -> str:
     """Removal is asked for on rowan alone."""
     assert {name: guests(name) <= installed(name) for name in lab.HOSTS} == dict.fromkeys(lab.HOSTS, True)
+    (lab.BUILD / "version").write_text(lab.NEW)
     code, said = lab.play(lab.INSTALL, ollama_remove_foreign_models="{{ inventory_hostname == 'rowan' }}")
     assert code == 0, said
     return said
