@@ -110,8 +110,10 @@ class AsPlanned:
                 answer = lab.call(name, "/v1/embeddings", {"model": resident.name, "input": "hello"})
                 assert len(answer["data"][0]["embedding"]) == 384
             else:
-                body = {"model": resident.name, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
-                assert lab.call(name, "/v1/chat/completions", body)["usage"]["completion_tokens"] >= 1
+                # More words of weights that mean nothing are refused by v0.33.0's parser of answers, now and then.
+                more = {"max_tokens": 1, "temperature": 0}
+                body = {"model": resident.name, "messages": [{"role": "user", "content": "Say hello."}], **more}
+                assert lab.call(name, "/v1/chat/completions", body)["usage"]["completion_tokens"] == 1
         assert lab.is_resident(name)
 
     def test_a_derived_model_has_its_parameters(self, host: Any) -> None:

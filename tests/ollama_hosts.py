@@ -88,8 +88,11 @@ def call(host: str, path: str, body: Mapping[str, Any] | None = None, timeout_s:
     """What the host's engine answers to this machine, which is where the router would be."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{address(host)}:{PORT}{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f"{host}: {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
 
 
 def loaded(host: str) -> dict[str, dict[str, Any]]:
