@@ -90,7 +90,7 @@ def program(host: Any, model: str) -> str:
 
 def files(name: str) -> list[str]:
     """All that the role has put on a host, with sizes and times; archives that were fetched apart."""
-    shown = "find %s /etc/systemd/system /etc/nftables.d -path %s -prune -o -type f,l -printf '%%p %%s %%T@ %%l\n'"
+    shown = "find %s /etc -path %s -prune -o -type f,l -printf '%%p %%s %%T@ %%l\n'"
     return sorted(reach(name).run(shown, DIRECTORY, f"{DIRECTORY}/archives").stdout.splitlines())
 
 
@@ -109,10 +109,16 @@ def recorded() -> dict[str, Any]:
     return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
 
 
-def install(**variables: Any) -> tuple[int, str]:
-    """Run install.yml with these variables, as molecule would; its exit code and what it said."""
+def install(host: str, **variables: Any) -> tuple[int, str]:
+    """Run install.yml for one host with these variables, as molecule would; its exit code and what it said."""
     extra = json.dumps({"llm_build_directory": str(BUILD), **variables})
-    command = ["ansible-playbook", f"--inventory={INVENTORY}", "--diff", f"--extra-vars={extra}", "playbooks/install.yml"]
+    command = [
+        "ansible-playbook",
+        f"--inventory={INVENTORY}",
+        f"--limit={host}",
+        f"--extra-vars={extra}",
+        "playbooks/install.yml",
+    ]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout + done.stderr

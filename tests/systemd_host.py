@@ -11,8 +11,10 @@ import yaml
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "molecule" / "systemd"
 RECORD = BUILD / "units.yml"
-ENGINE, EMBEDDING = "homelab-llm-llama-cpp-smollm2-135m-4k", "homelab-llm-llama-cpp-smollm2-135m-mean-embedding"
+ENGINE, EMBEDDING = "homelab-llm-llama-cpp@smollm2-135m-4k", "homelab-llm-llama-cpp@smollm2-135m-mean-embedding"
 ROUTER = "homelab-llm-litellm"
+# Both servers are instances of one unit.
+UNIT_FILES = ["homelab-llm-litellm.service", "homelab-llm-llama-cpp@.service"]
 USERS = {ENGINE: "homelab-llama-cpp", EMBEDDING: "homelab-llama-cpp", ROUTER: "homelab-litellm"}
 PORTS = {ENGINE: 18100, EMBEDDING: 18101, ROUTER: 18400}
 READY = {ENGINE: "/health", EMBEDDING: "/health", ROUTER: "/health/readiness"}

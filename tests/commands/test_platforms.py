@@ -35,8 +35,9 @@ MODEL = {
     "listen_address": "127.0.0.1",
     "port": 8100,
     "load_order": 1,
+    # No plan: the hardware alone decides.
     "devices": None,
-    "full_offload": False,
+    "full_offload": None,
 }
 SETTINGS = {"OLLAMA_KEEP_ALIVE": "-1", "OLLAMA_MAX_LOADED_MODELS": "2", "OLLAMA_CONTEXT_LENGTH": "8192"}
 VARIABLES = {

@@ -25,6 +25,7 @@ VALUES = {
     "service_revision": "abc",
     "service_writable_paths": ["/var/tmp"],
     "service_private_devices": True,
+    "service_locked_memory": False,
     "service_start_timeout_s": 60,
     "service_stop_timeout_s": 30,
     "service_period_s": None,
@@ -45,6 +46,7 @@ INSTANCE = {
 KINDS = {
     "plain": ({}, UNIT),
     "grouped": ({"service_supplementary_groups": ["video", "render"], "service_private_devices": False}, UNIT),
+    "locked": ({"service_locked_memory": True}, UNIT),
     "following": ({"service_wanted_by": "homelab-llm-first"}, UNIT),
     "timed": ({"service_period_s": 30}, TIMED),
     "timed and following": ({"service_period_s": 30, "service_wanted_by": "homelab-llm-first"}, TIMED),
@@ -110,7 +112,7 @@ def test_systemd_takes_it(tmp_path, kind):
 SHUT_IN = ("Protect", "Private", "Restrict", "NoNew", "Capability", "Lock", "SystemCall", "UMask", "User=", "ReadWrite", "Limit")
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"plain", "grouped"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"plain", "grouped", "locked"}))
 def test_every_kind_is_shut_in_alike(tmp_path, kind):
     (tmp_path / "plain").mkdir()
     (tmp_path / "other").mkdir()
@@ -128,7 +130,8 @@ SAID = [
         ["Type=exec", "Restart=always", "WantedBy=multi-user.target", "After=network-online.target"],
         ["Supplementary", "On"],
     ),
-    ("grouped", ["SupplementaryGroups=video render", "PrivateDevices=false"], []),
+    ("grouped", ["SupplementaryGroups=video render", "PrivateDevices=false"], ["LimitMEMLOCK"]),
+    ("locked", ["LimitMEMLOCK=infinity"], []),
     (
         "following",
         ["WantedBy=multi-user.target homelab-llm-first.service", "After=network-online.target homelab-llm-first.service"],
