@@ -31,7 +31,7 @@ def edited(path, old, new):
 
 STAR_ACCELERATOR = "- {name: metal, kind: unified, memory_gib: 96, reserved_gib: 12, bandwidth_gb_s: 800}"
 ROUTER_GROUP = "    router:\n      hosts:\n"
-BANANA = "http://banana.lan:11434\n            engine_version: 0.33.0\n            server: {"
+BANANA = "http://banana.lan:11434\n            engine_version: 0.33.0\n"
 PROMPTS = "    prompts:\n      - id: tools_fast-1\n        text: >-"
 
 
@@ -56,10 +56,10 @@ BROKEN = {
     "text for a number": (edited(POLICY, "runs: 3", 'runs: "3"'), "policy.yml:4: llm_policy.runs"),
     "negative headroom": (edited(POLICY, "0.5", "-0.5"), "greater than or equal to 0"),
     "unknown key": (edited(MODELS, "context_tokens: 32768", "context: 32768"), "the key 'context'; expected a known key"),
-    "unknown key of a host": (edited(HOSTS, "engine: ollama", "engine: ollama\n            gpu: 1"), "hosts.yml:14: hosts.star"),
-    "unknown engine": (edited(HOSTS, "engine: ollama", "engine: olama"), "hosts.yml:13: hosts.star.llm_host.engine"),
+    "unknown key of a host": (edited(HOSTS, "engine: ollama", "engine: ollama\n            gpu: 1"), "hosts.yml:17: hosts.star"),
+    "unknown engine": (edited(HOSTS, "engine: ollama", "engine: olama"), "hosts.yml:16: hosts.star.llm_host.engine"),
     "a set that would be evicted": (
-        edited(HOSTS, f"{BANANA}keep_alive", f"{BANANA}max_loaded_models: 2, keep_alive"),
+        edited(HOSTS, BANANA, f"{BANANA}            server: {{max_loaded_models: 2}}\n"),
         "OLLAMA_MAX_LOADED_MODELS=3 in the engine's environment (llm_host.server.max_loaded_models: 3",
     ),
     "unknown model in an assignment": (edited(ASSIGNMENTS, "nemotron-3-nano:4b", "nemotron:4b"), "mean nemotron-3-nano"),
@@ -77,7 +77,7 @@ BROKEN = {
     "nothing left for models": (edited(HOSTS, "reserved_gib: 12", "reserved_gib: 96"), "a budget of -0.5 GiB"),
     "no accelerators": (edited(HOSTS, STAR_ACCELERATOR, "[]"), "accelerators"),
     "no url": (edited(HOSTS, "            url: http://star.lan:11434\n", ""), "an ollama host with url"),
-    "bad url": (edited(HOSTS, "http://star.lan:11434", "star.lan:11434"), "hosts.yml:14: hosts.star.llm_host.url"),
+    "bad url": (edited(HOSTS, "http://star.lan:11434", "star.lan:11434"), "hosts.yml:17: hosts.star.llm_host.url"),
     "port out of range": (edited(ROUTER, "port: 4000", "port: 400000"), "router.yml:5: llm_router.port"),
     "fallback to nowhere": (edited(ROUTER, "[reasoning_slow]", "[reasoning_slo]"), "Did you mean reasoning_slow?"),
     "fallback of another kind": (edited(ROUTER, "[reasoning_slow]", "[embedding]"), "which is for embedding"),
