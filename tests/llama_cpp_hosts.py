@@ -19,9 +19,11 @@ HOSTS = ("oak", "elm")
 USER = "homelab-llama-cpp"
 DIRECTORY = "/opt/homelab-llm/llama_cpp"
 TEMPLATE = "homelab-llm-llama-cpp@.service"
-# Model -> its port, the slots and the tokens of each; the larger one is started first.
+# Model of both hosts -> its port, the slots and the tokens of each; the larger one is started first.
 PORTS = {"smollm2": 8100, "fir": 8101}
 SLOTS = {"smollm2": [2048, 2048], "fir": [4096]}
+# Of oak alone, out of an Ollama's store.
+STORED, STORED_PORT = "yew", 8102
 RECORD = BUILD / "record.json"
 INVENTORY = ROOT / "molecule" / "llama_cpp" / "inventory"
 
@@ -35,6 +37,10 @@ def name_of(host: Any) -> str:
     return str(host.backend.hostname)
 
 
+def models(host: Any) -> list[str]:
+    return sorted([*PORTS, *([STORED] if name_of(host) == "oak" else [])])
+
+
 def reach(name: str) -> Any:
     return testinfra.get_host(f"ssh://{name}", ssh_config=str(BUILD / "ssh_config"))
 
@@ -45,7 +51,8 @@ def address(name: str) -> str:
 
 def call(host: Any, model: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """What a model's server answers to this machine, which is where the router would be."""
-    url = f"http://{address(name_of(host))}:{PORTS[model]}{path}"
+    port = STORED_PORT if model == STORED else PORTS[model]
+    url = f"http://{address(name_of(host))}:{port}{path}"
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=120) as answer:
         return json.load(answer)

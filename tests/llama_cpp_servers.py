@@ -6,6 +6,7 @@ up      starts, in the background, a mirror of releases and models, on the addre
 down    ends that process.
 
 The mirror has two builds in releases/BUILD/, the second one with a byte changed in corrupted/BUILD/, and two models in models/.
+store/ beside it is what an Ollama keeps of a third model; the scenario puts it on a host.
 Every request is a line of mirror.jsonl.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
 import threading
 import time
@@ -30,8 +32,8 @@ from tests.ollama_servers import Mirror
 MODULE = "tests.llama_cpp_servers"
 BUILD = background.ROOT / "build" / "molecule" / "llama_cpp"
 OLD, NEW = BUILDS
-# A real model, and one that is generated: nothing it says means anything.
-REAL, GENERATED = "smollm2.gguf", "fir.gguf"
+# A real model, and two that are generated: nothing they say means anything. The third one is in a store of Ollama.
+REAL, GENERATED, STORED = "smollm2.gguf", "fir.gguf", "yew"
 
 
 def fill(folder: Path) -> dict[str, str]:
@@ -54,11 +56,24 @@ def fill(folder: Path) -> dict[str, str]:
     return {**sums, **{name: sha256_of(folder / "models" / name) for name in (REAL, GENERATED)}}
 
 
+def fill_store(folder: Path) -> None:
+    """The store of an Ollama with one model, as Ollama lays it out."""
+    for name in ("blobs", "manifests/registry.ollama.ai/library/yew"):
+        (folder / name).mkdir(parents=True)
+    written = llama(STORED, small_shape(8192)).write(folder)
+    digest, size = f"sha256:{sha256_of(written)}", written.stat().st_size
+    written.rename(folder / "blobs" / digest.replace(":", "-"))
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": size}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": [layer]}
+    (folder / "manifests/registry.ollama.ai/library/yew/1m").write_text(json.dumps(manifest))
+
+
 def serve() -> None:
     """Serve until told to end."""
     over = background.until_ended()
     address = json.loads((BUILD / "addresses.json").read_text())["bridge"]
     sums = fill(BUILD / "mirror")
+    fill_store(BUILD / "store")
     handler = functools.partial(Mirror, directory=str(BUILD / "mirror"), log=BUILD / "mirror.jsonl")
     server = ThreadingHTTPServer((address, 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -79,6 +94,11 @@ def check() -> None:
 def up() -> None:
     """Start the process that serves and wait until it does."""
     check()
+    # What a run that was cut off has left.
+    for left in ("mirror", "store"):
+        shutil.rmtree(BUILD / left, ignore_errors=True)
+    for left in ("servers.json", "mirror.jsonl", "record.json"):
+        (BUILD / left).unlink(missing_ok=True)
     background.start(MODULE, BUILD)
 
 
