@@ -16,7 +16,6 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "wrong checksum": ({"llama_cpp_archive_checksums": {archive_name(NEW): WRONG}}, [archive_name(NEW), WRONG[:12]]),
     "no checksum": ({"llama_cpp_archive_checksums": {}}, ["has no sha256 of " + archive_name(NEW), "page of the release"]),
     "corrupted archive": ({"llama_cpp_lab_releases": "corrupted"}, [archive_name(NEW), "sha256"]),
-    "no such build": ({"llama_cpp_lab_releases": "nowhere"}, [archive_name(NEW), "404"]),
 }
 
 
