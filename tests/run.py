@@ -43,6 +43,9 @@ NEEDS = {
 }
 # The variable that names the Ollama of a scenario which has no container.
 BINARY = "EMBEDDED_OLLAMA_BINARY"
+# How a line of the closing summary begins that names something broken; .ci/run looks for it.
+BROKEN = "broken: "
+LINES, LINE_CHARACTERS = 20, 240
 # How these commands, and tests/engines/build.py, say that there is none.
 UNAVAILABLE = 3
 # The exit code of a command that was ended because it took too long, as timeout(1) has it.
@@ -54,9 +57,12 @@ class Count:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    # What failed, by the names its tools give it.
+    broken: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: Count) -> Count:
-        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+        broken = self.broken + other.broken
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped, broken)
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -66,11 +72,16 @@ class Count:
 class Result:
     code: int
     lines: list[str] = field(default_factory=list)
+    command: str = ""
 
     @property
     def count(self) -> Count:
         """The command as one check."""
-        return Count(passed=1) if self.code == 0 else Count(failed=1)
+        return Count(failed=len(self.broken), broken=self.broken) if self.broken else Count(passed=1)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        return (self.command,) if self.code else ()
 
 
 def say(text: str) -> None:
@@ -106,10 +117,10 @@ def run(command: list[str], *, cwd: Path = ROOT, env: dict[str, str] | None = No
         )  # fmt: skip
     except OSError as error:
         say(f"cannot start: {error}")
-        return Result(127)
+        return Result(127, command=" ".join(command))
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=read_lines, args=(process, lines), daemon=True).start()
-    result, started = Result(0), time.monotonic()
+    result, started = Result(0, command=" ".join(command)), time.monotonic()
     try:
         follow(lines, result, started, limit_s)
     except (TimeoutError, KeyboardInterrupt) as error:
@@ -117,8 +128,8 @@ def run(command: list[str], *, cwd: Path = ROOT, env: dict[str, str] | None = No
         end_group(process)
         if isinstance(error, KeyboardInterrupt):
             raise
-        return Result(TIMED_OUT, result.lines)
-    return Result(process.wait(), result.lines)
+        return Result(TIMED_OUT, result.lines, result.command)
+    return Result(process.wait(), result.lines, result.command)
 
 
 def follow(lines: queue.Queue[str | None], result: Result, started: float, limit_s: float) -> None:
@@ -149,6 +160,10 @@ def count_junit(path: Path) -> Count:
     return count
 
 
+# A line of pytest's short summary, of ansible-test's list of findings, or of a task that failed.
+NAMED = re.compile(r"(?:FAILED|ERROR):? \S|fatal: ")
+
+
 def pytest_stage(name: str, folder: str, marker: str, *more: str, none_code: int = 0, limit_s: float = LIMIT_S) -> Count:
     """pytest over a folder; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
     report = WORK / f"{name}.xml"
@@ -156,7 +171,7 @@ def pytest_stage(name: str, folder: str, marker: str, *more: str, none_code: int
     result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, *more, f"--junitxml={report}"], limit_s=limit_s)
     count = count_junit(report) if report.is_file() else Count()
     unexplained = result.code not in (0, none_code) and not count.failed
-    return count + Count(failed=int(unexplained))
+    return count + Count(failed=int(unexplained), broken=tuple(filter(NAMED.match, result.lines)) or result.broken)
 
 
 def unit() -> Count:
@@ -220,7 +235,8 @@ def sanity() -> Count:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     result = run(["ansible-test", "sanity", "--python", python, "--junit", "--color", "no"], cwd=target, env={"HOME": str(home)})
     count = sum(map(count_sanity, (target / "tests" / "output" / "junit").glob("*.xml")), Count())
-    return count + Count(failed=int(result.code != 0 and not count.failed))
+    broken = tuple(filter(NAMED.match, result.lines)) or result.broken
+    return count + Count(failed=int(result.code != 0 and not count.failed), broken=broken)
 
 
 def count_sanity(path: Path) -> Count:
@@ -245,14 +261,16 @@ def count_molecule(result: Result) -> Count:
     for line in (COLOUR.sub("", line) for line in result.lines):
         step = None if NO_CLEANUP in line else MOLECULE_STEP.match(line)
         if step and BROKEN_STATE.search(step["state"]):
-            count += Count(failed=1)
+            count += Count(failed=1, broken=(line,))
         elif step:
             count += Count(passed=1)
         elif PYTEST_LINE.match(line):
             for number, word in PYTEST_WORD.findall(line):
                 key = {"passed": "passed", "skipped": "skipped"}.get(word, "failed")
                 count += Count(**{key: int(number)})
-    return count + Count(failed=int(result.code != 0 and not count.failed))
+        elif NAMED.match(line):
+            count += Count(broken=(line,))
+    return count + (result.count if result.code and not count.failed else Count())
 
 
 def molecule(names: list[str]) -> Count:
@@ -343,8 +361,7 @@ def stage(name: str) -> Count:
     try:
         return STAGES[name]()
     except Exception as error:
-        say(f"{name}: {type(error).__name__}: {error}")
-        return Count(failed=1)
+        return Count(failed=1, broken=(f"{type(error).__name__}: {error}",))
 
 
 def main(names: list[str]) -> int:
@@ -353,14 +370,15 @@ def main(names: list[str]) -> int:
         say(f"run.py: unknown stages {unknown}, known are {list(STAGES)}")
         return 2
     WORK.mkdir(parents=True, exist_ok=True)
-    rows, total = [], Count()
+    rows, broken, total = [], [], Count()
     for name in names:
         say(f"\n── {name} " + "─" * (70 - len(name)))
         started = time.monotonic()
         count = stage(name)
         total += count
+        broken += [f"{BROKEN}{name}: {line[:LINE_CHARACTERS]}" for line in count.broken[: LINES * bool(count.failed)]]
         rows.append(f"{name:<12} {count.passed:>7} {count.failed:>7} {count.skipped:>8} {time.monotonic() - started:>7.0f} s")
-    say("\n".join(["", f"{'stage':<12} {'passed':>7} {'failed':>7} {'skipped':>8} {'time':>9}", *rows, "", str(total)]))
+    say("\n".join(["", f"{'stage':<12} {'passed':>7} {'failed':>7} {'skipped':>8} {'time':>9}", *rows, "", *broken, str(total)]))
     return int(total.failed > 0)
 
 

@@ -64,9 +64,20 @@ def test_a_stage_that_breaks_counts_as_failed_and_the_rest_runs(
         raise ValueError("no")
 
     monkeypatch.setattr(run, "WORK", tmp_path)
-    monkeypatch.setattr(run, "STAGES", {"broken": broken, "fine": lambda: run.Count(2, 0, 1)})
+    monkeypatch.setattr(run, "STAGES", {"broken": broken, "fine": lambda: run.Count(2, 0, 1, broken=("nothing failed",))})
     assert run.main(["broken", "fine"]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 1 failed, 1 skipped"
+    closing = capsys.readouterr().out.splitlines()[-2:]
+    assert closing == ["broken: broken: ValueError: no", "2 passed, 1 failed, 1 skipped"]
+
+
+def test_what_failed_is_named() -> None:
+    lines = [
+        "FAILED tests/converged/test_engine.py::test_one[ssh://larch] - no",
+        "ERROR    [ollama > verify] Executed: Failed",
+        "1 failed in 1.0s",
+    ]
+    assert run.count_molecule(run.Result(1, lines)).broken == tuple(lines[:2])
+    assert run.count_molecule(run.Result(2, ["no word"], "molecule test")).broken == ("molecule test",)
 
 
 @pytest.mark.parametrize(
