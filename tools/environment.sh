@@ -38,7 +38,7 @@ pip="$environment/bin/python -m pip --disable-pip-version-check"
 if $pip install --quiet --only-binary :all: --require-hashes -r "$uv_lock"; then
     echo "environment: installing $* through uv"
     set -- "$uv_lock" "$@"
-    "$environment/bin/uv" pip sync --python "$environment/bin/python" --require-hashes "$@"
+    "$environment/bin/uv" pip sync --python "$environment/bin/python" --require-hashes --compile-bytecode "$@"
 else
     echo "environment: uv is not to be had here; installing $* through pip, which takes longer"
     for lock; do set -- "$@" -r "$lock"; shift; done

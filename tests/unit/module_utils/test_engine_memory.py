@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.module_utils.engine_memory import LoadReport, load_reports, ollama_ps_mib
+from tests.unit.any_text import any_text
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "engine_logs"
 GEMMA3 = {"weights": 52.60, "kv_cache": 26.00, "compute": 17.27, "output": 0.02}
@@ -175,7 +176,7 @@ def test_a_log_without_buffers_has_no_report(text: str) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.text(max_size=80), max_size=6))
+@given(st.lists(any_text(80), max_size=6))
 def test_other_lines_change_nothing(noise: list[str]) -> None:
     lines = TWO_CARDS.splitlines()
     mixed = [

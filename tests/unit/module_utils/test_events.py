@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from plugins.module_utils.connection import RequestFailed
 from plugins.module_utils.events import NESTING_MOST, Answer, EventParser, cleaned
+from tests.unit.any_text import any_text
 
 GRAMMARS = [
     (b"data: a\n\ndata: b\n\n", ["a", "b"]),
@@ -133,8 +134,8 @@ def test_what_is_no_chunk_is_an_error_by_kind(data: str, kind: str, words: str) 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.sampled_from("a\u00fc\ud83d\ude00\x00")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text(3), inner, max_size=3),
     max_leaves=20,
 )
 

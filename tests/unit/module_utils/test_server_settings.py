@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from plugins.module_utils.server_settings import duration_s, parse_environ, parse_server_config, same, settings_findings
+from tests.unit.any_text import any_text
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "engine_logs"
 SET = {
@@ -56,7 +56,7 @@ def test_lines(line: str, expected: dict[str, str] | None) -> None:
     assert parse_server_config(line) == expected
 
 
-@given(st.text())
+@given(any_text())
 def test_any_line_is_read_or_left(text: str) -> None:
     parse_server_config(f'msg="server config" env="map[{text}]"')
     parse_server_config(text)

@@ -36,6 +36,8 @@ def store(tmp_path):
 @contextlib.contextmanager
 def serving(store, allowed="127.0.0.1", idle_s=30.0, limit_s=30.0):
     server = ShareServer(("127.0.0.1", 0), allowed, "secret", shared_models(str(store), [parse_model_name("m")]), idle_s, limit_s)
+    # It looks that often whether it is over.
+    server.timeout = 0.02
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import functools
 import json
 import math
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
-from plugins.modules import memory_fit
 from tests.gguf_files import complete, write_gguf
+from tests.unit.module_doors import call_module
 from tests.unit.module_utils.test_model_source import METADATA, TENSORS, stored
 from tests.unit.web_server import WebServer, ranged, registry
 
@@ -34,12 +32,7 @@ def _alone(monkeypatch, tmp_path):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def ask(**arguments):
-    """What the module prints; nothing but its own end is let through."""
-    printed = io.StringIO()
-    with patch_module_args(arguments), contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
-        memory_fit.main()
-    return json.loads(printed.getvalue())
+ask = functools.partial(call_module, "memory_fit")
 
 
 @pytest.fixture
@@ -91,7 +84,7 @@ def test_what_fits_is_a_table_whose_lines_are_alike():
 
 def test_check_mode_says_the_same(tiny):
     asked = {"model": tiny, "accelerators": [GPU]}
-    assert ask(**asked, _ansible_check_mode=True)["models"] == ask(**asked)["models"]
+    assert ask(**asked, check_mode=True)["models"] == ask(**asked)["models"]
 
 
 def test_a_model_is_found_wherever_it_is(tmp_path, monkeypatch, tiny):

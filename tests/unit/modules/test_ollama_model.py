@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import json
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from tests.unit.fake_ollama import FakeOllama, install
+from tests.unit.module_doors import call_module
 
 KEPT = ("type", "choices", "default", "required", "elements")
 
@@ -44,24 +42,14 @@ def test_arguments_are_the_documented_options(name):
             assert set(arguments) <= set(options)
 
 
-def run(door, /, check_mode=False, **arguments):
-    """What a module prints."""
-    printed = io.StringIO()
-    module = importlib.import_module(f"plugins.modules.{door}")
-    arguments["_ansible_check_mode"] = check_mode
-    with patch_module_args(arguments), contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
-        module.main()
-    return json.loads(printed.getvalue())
-
-
 def test_a_model_from_options_to_result(tmp_path):
     digest = install(tmp_path, "m", b"weights")
     with FakeOllama(tmp_path) as engine:
-        found = run("ollama_model", name="m", url=engine.url, update=False)
+        found = call_module("ollama_model", name="m", url=engine.url, update=False)
         assert (found["changed"], found["digest"], found["via"]) == (False, digest, "none")
-        assert run("ollama_model", check_mode=True, name="m", url=engine.url, state="absent")["changed"] is True
+        assert call_module("ollama_model", check_mode=True, name="m", url=engine.url, state="absent")["changed"] is True
         assert engine.deleted == []
-        failed = run("ollama_model", name="x:cloud", url=engine.url)
+        failed = call_module("ollama_model", name="x:cloud", url=engine.url)
         assert (failed["failed"], failed["msg"].startswith("x:cloud: runs in Ollama's cloud")) == (True, True)
 
 
@@ -71,13 +59,13 @@ def test_a_model_from_options_to_result(tmp_path):
     ids=["without a source", "with two"],
 )
 def test_a_derived_model_has_one_source(arguments):
-    assert run("ollama_model", name="m", **arguments)["failed"] is True
+    assert call_module("ollama_model", name="m", **arguments)["failed"] is True
 
 
 def test_a_token_is_not_shown(tmp_path):
     copy_from = {"url": "http://127.0.0.1:9", "token": "very-secret-token"}
     with FakeOllama(tmp_path) as engine:
-        found = run(
+        found = call_module(
             "ollama_model", name="127.0.0.1:9/a/b", insecure=True, url=engine.url, copy_from=copy_from, models_directory="/x"
         )
     assert found["failed"] is True
@@ -88,8 +76,8 @@ def test_a_share_from_options_to_result(tmp_path):
     install(tmp_path / "models", "m", b"weights")
     places = {"models_directory": str(tmp_path / "models"), "address": "127.0.0.1", "allowed_address": "127.0.0.1"}
     directory = str(tmp_path / "shares")
-    found = run("ollama_share", models=["m"], directory=directory, **places)
+    found = call_module("ollama_share", models=["m"], directory=directory, **places)
     assert (found["changed"], found["url"].startswith("http://127.0.0.1:")) == (True, True)
-    assert run("ollama_share", state="stopped", url=found["url"], directory=directory)["changed"] is True
-    assert run("ollama_share", state="stopped", directory=directory)["changed"] is False
-    assert run("ollama_share", models=["m"], **{**places, "address": "nowhere"})["failed"] is True
+    assert call_module("ollama_share", state="stopped", url=found["url"], directory=directory)["changed"] is True
+    assert call_module("ollama_share", state="stopped", directory=directory)["changed"] is False
+    assert call_module("ollama_share", models=["m"], **{**places, "address": "nowhere"})["failed"] is True

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from plugins.modules import ollama_residency
+from tests.unit.module_doors import call_module
 from tests.unit.residencies import ThoughtEngine, loaded
 
 MODELS = [{"name": "a", "context_tokens": 4096}, {"name": "b", "context_tokens": 4096, "load_order": 2}]
 
 
-def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Any, **options: Any) -> dict[str, Any]:
+def answered(monkeypatch: pytest.MonkeyPatch, engine: Any, **options: Any) -> dict[str, Any]:
     monkeypatch.setattr(ollama_residency, "ResidentEngine", lambda _url, _timeout: engine)
-    given = {"models": MODELS, "start_timeout_s": 0, **options}
-    with patch_module_args(given), pytest.raises(SystemExit):
-        ollama_residency.main()
-    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return answer
+    return call_module("ollama_residency", **{"models": MODELS, "start_timeout_s": 0, **options})
 
 
 DEAD = ThoughtEngine(dead=True)
@@ -35,9 +30,9 @@ CASES = [
     ),
     ("does not fit", {"slots": 1}, {}, {"changed": True, "failed": True}),
     ("dead", {"dead": True}, {}, {"changed": False, "failed": True, "loaded": []}),
-    ("check", {}, {"_ansible_check_mode": True}, {"changed": True, "loaded": ["a", "b"]}),
-    ("check, all there", {"models": {"a": loaded("a"), "b": loaded("b")}}, {"_ansible_check_mode": True}, {"changed": False}),
-    ("check, dead", {"dead": True}, {"_ansible_check_mode": True}, {"changed": True, "loaded": ["a", "b"]}),
+    ("check", {}, {"check_mode": True}, {"changed": True, "loaded": ["a", "b"]}),
+    ("check, all there", {"models": {"a": loaded("a"), "b": loaded("b")}}, {"check_mode": True}, {"changed": False}),
+    ("check, dead", {"dead": True}, {"check_mode": True}, {"changed": True, "loaded": ["a", "b"]}),
     ("reported", {}, {"state": "reported"}, {"changed": False, "findings": ["a is not loaded", "b is not loaded"]}),
     ("reported, dead", {"dead": True}, {"state": "reported"}, {"failed": True}),
     (
@@ -55,19 +50,18 @@ def test_answers(
     options: dict[str, Any],
     expected: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = answered(monkeypatch, capsys, thought := ThoughtEngine(**engine), **options)
+    found = answered(monkeypatch, thought := ThoughtEngine(**engine), **options)
     assert {key: found.get(key, False) for key in expected} == expected
     assert bool(found.get("failed")) is bool(expected.get("failed"))
-    if "_ansible_check_mode" in options and found["changed"]:
+    if "check_mode" in options and found["changed"]:
         assert "a would be loaded" in found["diff"]["after"]
-    if "_ansible_check_mode" in options or options.get("state") == "reported":
+    if "check_mode" in options or options.get("state") == "reported":
         assert thought.asked == []
 
 
-def test_a_failure_says_each_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found = answered(monkeypatch, capsys, ThoughtEngine(broken=("b",)))
+def test_a_failure_says_each_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answered(monkeypatch, ThoughtEngine(broken=("b",)))
     assert found["msg"].splitlines() == ["the resident set is not as planned:", *found["findings"]]
     assert "status 500: it is broken" in found["findings"][0]
     assert (found["diff"]["before"], "a:latest context 4096" in found["diff"]["after"]) == ("", True)

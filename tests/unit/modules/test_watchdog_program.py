@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -11,23 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from plugins.module_utils.residency_watchdog import FILES
-from plugins.modules import watchdog_program
+from tests.unit.module_doors import call_module
 
 SOURCES = Path(__file__).parents[3] / "plugins" / "module_utils"
 
 
-def answered(capsys: pytest.CaptureFixture[str], directory: Path, **options: Any) -> dict[str, Any]:
-    with patch_module_args({"directory": str(directory), **options}), pytest.raises(SystemExit):
-        watchdog_program.main()
-    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return answer
+def answered(directory: Path, **options: Any) -> dict[str, Any]:
+    return call_module("watchdog_program", directory=str(directory), **options)
 
 
-def test_the_package_has_the_watchdogs_files_and_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert answered(capsys, tmp_path)["changed"] is True
+def test_the_package_has_the_watchdogs_files_and_runs(tmp_path: Path) -> None:
+    assert answered(tmp_path)["changed"] is True
     package = tmp_path / "homelab_llm"
     assert sorted(path.name for path in package.iterdir()) == sorted([*FILES, "__init__.py"])
     assert [name for name in FILES if (package / name).read_bytes() != (SOURCES / name).read_bytes()] == []
@@ -36,11 +31,11 @@ def test_the_package_has_the_watchdogs_files_and_runs(tmp_path: Path, capsys: py
     assert (done.returncode, "there is no such file" in done.stderr) == (2, True)
 
 
-def test_a_package_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = answered(capsys, tmp_path)
+def test_a_package_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    first = answered(tmp_path)
     (tmp_path / "homelab_llm" / "__pycache__").mkdir()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "homelab_llm").iterdir()}
-    again = answered(capsys, tmp_path)
+    again = answered(tmp_path)
     assert (again["changed"], again["digest"]) == (False, first["digest"])
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "homelab_llm").iterdir()} == before
 
@@ -58,22 +53,20 @@ def foreign(package: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [older, lacking, foreign, shutil.rmtree])
-def test_another_package_is_put_right_but_not_in_check_mode(
-    spoil: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_package_is_put_right_but_not_in_check_mode(spoil: Callable[[Path], None], tmp_path: Path) -> None:
     package = tmp_path / "homelab_llm"
-    digest = answered(capsys, tmp_path)["digest"]
+    digest = answered(tmp_path)["digest"]
     spoil(package)
     spoiled = sorted(path.name for path in package.iterdir()) if package.is_dir() else None
-    checked = answered(capsys, tmp_path, _ansible_check_mode=True)
+    checked = answered(tmp_path, check_mode=True)
     assert (checked["changed"], checked["digest"]) == (True, digest)
     assert (sorted(path.name for path in package.iterdir()) if package.is_dir() else None) == spoiled
-    assert answered(capsys, tmp_path)["changed"] is True
-    assert answered(capsys, tmp_path)["changed"] is False
+    assert answered(tmp_path)["changed"] is True
+    assert answered(tmp_path)["changed"] is False
 
 
-def test_what_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    answer = answered(capsys, tmp_path / "file")
+    answer = answered(tmp_path / "file")
     assert answer["failed"] is True
     assert "file/homelab_llm" in answer["msg"]

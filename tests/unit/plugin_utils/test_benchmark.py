@@ -22,6 +22,7 @@ from plugins.plugin_utils.benchmark import (
     shown,
     table,
 )
+from tests.unit.any_text import any_text
 from tests.unit.benchmarks import chosen, plan
 
 ALL = [
@@ -119,7 +120,7 @@ def test_article_prompt_hash() -> None:
     assert sha256(text) == "d79a87bc3d0799e7d3d1c66101a10e9c958649a63af34821f9ab87f8aaf1909e"
 
 
-@given(st.integers(0, 2**63), st.text(), st.integers(-2, 1000))
+@given(st.integers(0, 2**63), any_text(), st.integers(-2, 1000))
 def test_a_nonce_is_eight_hex_digits_and_repeatable(seed: int, case: str, number: int) -> None:
     word = nonce(seed, case, number)
     assert len(word) == 8
@@ -132,7 +133,7 @@ def test_nonces_differ_between_runs_cases_and_seeds() -> None:
     assert len(words) == 5 * len(ALL) * 12
 
 
-@given(st.one_of(st.none(), st.text(), st.lists(st.text())))
+@given(st.one_of(st.none(), any_text(), st.lists(any_text())))
 def test_names_are_clean_and_unique(value: object) -> None:
     if isinstance(value, str) and value and not value.replace(",", " ").strip():
         with pytest.raises(SelectionError, match="names nothing"):
