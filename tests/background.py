@@ -8,13 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.engines.build import UNAVAILABLE
+from tests.engines.commands import BuildFailed, Unavailable
+from tests.real.registry import Unavailable as NoRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 # One that is forgotten ends by itself.
@@ -49,6 +55,27 @@ def end(module: str, folder: Path) -> None:
     while time.monotonic() < ends and (process / "cmdline").is_file() and (process / "cmdline").read_bytes():
         time.sleep(0.1)
     file.unlink()
+
+
+def clear(folder: Path, *left: str) -> None:
+    """Remove what a run that was cut off has left."""
+    for name in ("servers.json", "mirror.jsonl", *left):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        (folder / name).unlink(missing_ok=True)
+
+
+def command(words: list[str], actions: Mapping[str, Callable[[], object]]) -> int:
+    """What a module of servers is called for: UNAVAILABLE where what it serves cannot be had here, 1 where it is not built."""
+    if len(words) != 1 or words[0] not in actions:
+        print(f"got {' '.join(words) or 'nothing'}; expected {', '.join(actions)}", flush=True)
+        return 2
+    try:
+        actions[words[0]]()
+    except (Unavailable, NoRegistry, BuildFailed) as error:
+        print(error, flush=True)
+        return 1 if isinstance(error, BuildFailed) else UNAVAILABLE
+    return 0
 
 
 def announce(folder: Path, **facts: Any) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import sys
 import threading
 import time
@@ -22,8 +21,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from tests import background
-from tests.engines.build import UNAVAILABLE, engine
-from tests.engines.commands import BuildFailed, Unavailable
+from tests.engines.build import engine
 from tests.engines.llama_cpp_releases import BUILDS, archive, archive_name
 from tests.engines.releases import sha256_of
 from tests.engines.small_models import llama, small_shape
@@ -94,11 +92,7 @@ def check() -> None:
 def up() -> None:
     """Start the process that serves and wait until it does."""
     check()
-    # What a run that was cut off has left.
-    for left in ("mirror", "store"):
-        shutil.rmtree(BUILD / left, ignore_errors=True)
-    for left in ("servers.json", "mirror.jsonl", "record.json"):
-        (BUILD / left).unlink(missing_ok=True)
+    background.clear(BUILD, "mirror", "store", "record.json")
     background.start(MODULE, BUILD)
 
 
@@ -106,21 +100,5 @@ def down() -> None:
     background.end(MODULE, BUILD)
 
 
-def main(words: list[str]) -> int:
-    actions = {"check": check, "up": up, "down": down, "serve": serve}
-    if len(words) != 1 or words[0] not in actions:
-        print(f"got {' '.join(words) or 'nothing'}; expected check, up or down", flush=True)
-        return 2
-    try:
-        actions[words[0]]()
-    except Unavailable as error:
-        print(error, flush=True)
-        return UNAVAILABLE
-    except BuildFailed as error:
-        print(error, flush=True)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(background.command(sys.argv[1:], {"check": check, "up": up, "down": down, "serve": serve}))

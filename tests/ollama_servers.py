@@ -18,7 +18,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import shutil
 import sys
 import threading
 import time
@@ -28,8 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import background
-from tests.engines.build import UNAVAILABLE, engine
-from tests.engines.commands import BuildFailed, Unavailable
+from tests.engines.build import engine
 from tests.engines.model_parts import Shape
 from tests.engines.releases import SUMS, VERSIONS, archive_name, release, sums_line
 from tests.engines.small_models import SmallModel, bert, llama, small_shape
@@ -107,6 +105,17 @@ def push_models(target: registry.Registry, folder: Path) -> None:
             target.push(repository, tag, layers, config_of("llama", "Q4_1"))
 
 
+def push_moved(name: str) -> None:
+    """Let a name of the registry mean another file, of the same size, from now on."""
+    model, (repository, _colon, tag) = models()[name], name.partition(":")
+    assert model, f"{name} is no generated model"
+    weights = bytearray(model.write(BUILD / "models").read_bytes())
+    # The last value of the last tensor.
+    weights[-1] ^= 1
+    target = registry.Registry(json.loads((BUILD / "pushes.json").read_text()), BUILD / "registry" / "storage")
+    target.push(repository, tag, {"model": [bytes(weights)]}, config_of(model.architecture, "F16"))
+
+
 @contextlib.contextmanager
 def mirroring(address: str) -> Iterator[str]:
     """The mirror, until the end of the `with`; its address."""
@@ -126,6 +135,8 @@ def registering(address: str) -> Iterator[RegistryProxy]:
     storage.mkdir()
     with registry.running(storage) as behind:
         push_models(behind, BUILD / "models")
+        # Where tests push: the proxy only hands out.
+        (BUILD / "pushes.json").write_text(json.dumps(behind.host))
         proxy = RegistryProxy(behind.host, (address, 0), BUILD / "registry.json")
         threading.Thread(target=proxy.serve, daemon=True).start()
         try:
@@ -169,11 +180,7 @@ def check() -> None:
 def up() -> None:
     """Start the process that serves and wait until it does."""
     check()
-    # What a run that was cut off has left.
-    for left in ("mirror", "registry"):
-        shutil.rmtree(BUILD / left, ignore_errors=True)
-    for left in ("servers.json", "behaviour.json", "registry.json", "mirror.jsonl"):
-        (BUILD / left).unlink(missing_ok=True)
+    background.clear(BUILD, "mirror", "registry", "behaviour.json", "registry.json")
     background.start(MODULE, BUILD)
 
 
@@ -181,21 +188,5 @@ def down() -> None:
     background.end(MODULE, BUILD)
 
 
-def main(words: list[str]) -> int:
-    actions = {"check": check, "up": up, "down": down, "serve": serve}
-    if len(words) != 1 or words[0] not in actions:
-        print(f"got {' '.join(words) or 'nothing'}; expected check, up or down", flush=True)
-        return 2
-    try:
-        actions[words[0]]()
-    except (Unavailable, registry.Unavailable) as error:
-        print(error, flush=True)
-        return UNAVAILABLE
-    except BuildFailed as error:
-        print(error, flush=True)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(background.command(sys.argv[1:], {"check": check, "up": up, "down": down, "serve": serve}))

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,24 +165,31 @@ def count_junit(path: Path) -> Count:
 NAMED = re.compile(r"(?:FAILED|ERROR):? \S|fatal: ")
 
 
-def pytest_stage(name: str, folder: str, marker: str, *more: str, none_code: int = 0, limit_s: float = LIMIT_S) -> Count:
-    """pytest over a folder; its exit code 5 means that no test was there, which is fine only where `none_code` is 5."""
+def pytest_stage(name: str, folder: str, marker: str, *more: str, none_code: int = 0, **limits: Any) -> Count:
+    """pytest over a folder; its exit code 5 means that no test was there, which is fine only where `none_code` is 5.
+
+    `limits` are `run`'s.
+    """
     report = WORK / f"{name}.xml"
     report.unlink(missing_ok=True)
-    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, *more, f"--junitxml={report}"], limit_s=limit_s)
+    result = run([sys.executable, "-m", "pytest", "-q", folder, "-m", marker, *more, f"--junitxml={report}"], **limits)
     count = count_junit(report) if report.is_file() else Count()
     unexplained = result.code not in (0, none_code) and not count.failed
     return count + Count(failed=int(unexplained), broken=tuple(filter(NAMED.match, result.lines)) or result.broken)
 
 
+# For tests of which none needs another one, or the machine for itself.
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist")
+
+
 def unit() -> Count:
-    # No test of these needs another one, or the machine for itself.
-    return pytest_stage("unit", "tests/unit", "not property", "-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+    # Code that the next run need not compile again, also where the caller keeps Python from writing any.
+    return pytest_stage("unit", "tests/unit", "not property", *SIDE_BY_SIDE, "worksteal", env={"PYTHONDONTWRITEBYTECODE": ""})
 
 
 def commands() -> Count:
     """The commands of a user, run as a user runs them: the README's, and broken inventories."""
-    return pytest_stage("commands", "tests/commands", "not property")
+    return pytest_stage("commands", "tests/commands", "not property", *SIDE_BY_SIDE, "loadscope")
 
 
 def real() -> Count:

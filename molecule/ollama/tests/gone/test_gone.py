@@ -30,6 +30,7 @@ def test_there_are_no_files(host: Any) -> None:
     """A module that a test has killed leaves its own archive in /tmp, where Ansible unpacks it."""
     elsewhere = " ".join(f"-path '{path}' -prune -o" for path in ("/proc", "/sys", "/var/log", "/tmp/ansible_*", lab.STORE))
     assert host.check_output(f"find / {elsewhere} -name '*homelab*' -print").split() == ["/opt/homelab-llm"]
+    assert host.check_output("find /opt/homelab-llm -mindepth 1") == ""
 
 
 def test_only_one_host_has_its_models() -> None:
