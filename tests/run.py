@@ -162,7 +162,7 @@ def count_junit(path: Path) -> Count:
 
 
 # A line of pytest's short summary, of ansible-test's list of findings, or of a task that failed.
-NAMED = re.compile(r"(?:FAILED|ERROR):? \S|fatal: ")
+NAMED = re.compile(r"(?:FAILED|ERROR) \S+(?:\.py\b|::)|ERROR: |fatal: ")
 
 
 def pytest_stage(name: str, folder: str, marker: str, *more: str, none_code: int = 0, **limits: Any) -> Count:
