@@ -10,7 +10,7 @@ from typing import Any
 from .connection import RequestFailed
 from .gguf_bytes import GgufError
 from .ollama_api import OllamaApi
-from .ollama_manifest import Manifest, parse_manifest
+from .ollama_manifest import Layer, Manifest, parse_manifest
 from .ollama_names import ModelName, parse_model_name
 from .ollama_store import manifest_bytes
 from .store_write import Store, all_layers
@@ -70,6 +70,11 @@ class Engine:
             return parse_manifest(manifest_bytes(self.store.directory, self.name), str(self.name))
         except GgufError:
             return None
+
+    def lacking(self) -> list[Layer]:
+        """Files of the installed model that are not in the store with their size; none where that is not known."""
+        manifest = self.manifest()
+        return self.store.missing(manifest) if self.store and manifest else []
 
     def delete(self) -> None:
         """Remove the model; the engine keeps layers that another model has."""

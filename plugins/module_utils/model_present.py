@@ -53,21 +53,25 @@ def present(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pr
     """Have the model in the wanted version. Raises ModelProblem, GgufError or RequestFailed."""
     version = engine.version()
     there = engine.installed()
+    lacking = engine.lacking() if there else []
+    whole = there if not lacking else None
     pin = re.sub("^sha256:", "", wanted.digest.lower()) if wanted.digest else None
-    if there and (there.digest == pin if pin else not wanted.update):
+    if there and whole and (there.digest == pin if pin else not wanted.update):
         said = "has the wanted digest" if pin else "is installed; its registry was not asked"
         return Outcome(engine, before=there, after=there, msg=said)
     try:
         offers, notes = _offers(engine, wanted, version, pin)
     except GgufError as problem:
-        if there is None or pin:
-            raise ModelProblem(_unreachable(str(problem), engine, version, pin, there)) from None
+        if whole is None or pin:
+            raise ModelProblem(_unreachable(str(problem), engine, version, pin, there, lacking)) from None
         note = f"stays as it is, because its newest version cannot be known: {problem}"
         return Outcome(engine, before=there, after=there, msg=note)
     manifest = offers[0].manifest
-    if there and there.digest == manifest.digest:
+    if there and whole and there.digest == manifest.digest:
         return Outcome(engine, before=there, after=there, msg="; ".join([f"is the version of {offers[-1].source.place}", *notes]))
-    _check_files(engine, manifest)
+    if lacking:
+        notes.append(f"{_count(lacking, ' of the installed one was', ' of the installed one were')} missing or cut short")
+    _check_files(engine, offers[0])
     if check_mode:
         after = Installed(manifest.digest, manifest.total_bytes)
         via = offers[0].source.kind
@@ -116,20 +120,29 @@ def _copy_offer(engine: Engine, wanted: Wanted) -> tuple[Offer | None, list[str]
     return Offer(share, manifest, data), []
 
 
-def _unreachable(problem: str, engine: Engine, version: str, pin: str | None, there: Installed | None) -> str:
-    state = (
-        f"is installed with digest {there.digest[:SHOWN]}…, not the pinned {str(pin)[:SHOWN]}…" if there else "is not installed"
-    )
+def _unreachable(
+    problem: str, engine: Engine, version: str, pin: str | None, there: Installed | None, lacking: list[Layer]
+) -> str:
+    state = "is not installed"
+    if there:
+        state = f"is installed with digest {there.digest[:SHOWN]}…, not the pinned {str(pin)[:SHOWN]}…"
+    if lacking:
+        state = f"is installed, but {_count(lacking, ' is', ' are')} missing or cut short"
     return f"{state}, and its files cannot be had: {problem} (engine {version} at {engine.url})"
 
 
-def _check_files(engine: Engine, manifest: Manifest) -> None:
+def _count(layers: list[Layer], one: str, more: str) -> str:
+    return f"{len(layers)} files{more}" if len(layers) > 1 else f"1 file{one}"
+
+
+def _check_files(engine: Engine, offer: Offer) -> None:
     """Raises ModelProblem where there is nothing to keep, or no room for it."""
+    manifest = offer.manifest
     if not manifest.of_kind("model") and not manifest.of_kind("tensor"):
         kinds = ", ".join(sorted(manifest.bytes_by_kind)) or "none"
         raise ModelProblem(f"got a model without weights (layers: {kinds}), expected a model layer: it may run in a cloud only")
     if engine.store is not None:
-        engine.store.check_space(str(engine.name), engine.store.missing(manifest))
+        engine.store.check_space(str(engine.name), engine.store.missing(manifest), offer.source.kind == "registry")
 
 
 def _get(
@@ -146,6 +159,7 @@ def _get(
     received = {"copy": 0, "mirror": 0, "registry": 0}
     for offer, following in zip(offers, [*offers[1:], None]):
         kind, place = offer.source.kind, offer.source.place
+        _make_ready(engine, offer)
         to_fetch = _to_fetch(engine, offer)
         progress.event(f"{'pulling' if kind == 'registry' else 'fetching'} from {place}: {_mib(to_fetch)}")
         before = offer.source.client.received_bytes
@@ -170,6 +184,14 @@ def _get(
     told = f"fetched from {place} ({_mib(sum(received.values()))})"
     downloaded = received["mirror"] + received["registry"]
     return Outcome(engine, True, there, after, kind, downloaded, received["copy"], "; ".join([told, *notes]))
+
+
+def _make_ready(engine: Engine, offer: Offer) -> None:
+    """Room for the files, and none of them there that is not whole. Raises ModelProblem."""
+    if engine.store is not None:
+        layers = engine.store.missing(offer.manifest)
+        engine.store.make_room(str(engine.name), layers, offer.source.kind == "registry")
+        engine.store.drop_broken(layers)
 
 
 def _fetch(engine: Engine, offer: Offer, limits: Limits, progress: Progress) -> None:

@@ -25,13 +25,12 @@ from .gguf_bytes import GgufError
 from .ollama_manifest import Layer, Manifest, parse_manifest
 from .ollama_names import ModelName
 from .ollama_store import blob_path, manifest_path
+from .store_partials import PARTIAL, begun_files, is_left, left_over, taken_bytes
 from .transfer_progress import ModelProblem
 
 # Room that is left for the engine's own small files and logs.
 MARGIN_BYTES = 256 * 2**20
 HASH_BYTES = 2**20
-# Ollama's own of a running pull are called sha256-…-partial and sha256-…-partial-<number>.
-PARTIAL = "-homelab-partial"
 MIB = 2**20
 
 
@@ -63,18 +62,41 @@ class Store:
         """The blobs of a model that are not there."""
         return [layer for layer in all_layers(manifest) if not self.has(layer)]
 
-    def check_space(self, name: str, layers: Iterable[Layer]) -> None:
-        """Raises ModelProblem where the file system has not enough room for what is still to be fetched of these."""
-        layers = list(layers)
-        needed = sum(max(0, layer.size_bytes - self._begun_bytes(layer)) for layer in layers)
-        self.check_room(name, needed, f"{len(layers)} layers that are not in the store yet")
+    def check_space(self, name: str, layers: Iterable[Layer], by_engine: bool) -> None:
+        """Raises ModelProblem where the file system has not enough room for what is still to be fetched of these.
 
-    def check_room(self, name: str, needed_bytes: int, what: str) -> None:
-        """Raises ModelProblem where there is no room for so many bytes and the margin."""
+        The engine cannot go on with what this collection has begun, nor the other way round: such files can make room.
+        """
+        layers = list(layers)
+        self._check_space(name, layers, by_engine, taken_bytes(self._useless(layers, by_engine)))
+
+    def make_room(self, name: str, layers: Iterable[Layer], by_engine: bool) -> None:
+        """The same for a transfer that begins: what can make room has done so where it is needed."""
+        layers = list(layers)
+        try:
+            self._check_space(name, layers, by_engine, 0)
+        except ModelProblem:
+            for path in self._useless(layers, by_engine):
+                os.unlink(path)
+            self._check_space(name, layers, by_engine, 0)
+
+    def _check_space(self, name: str, layers: list[Layer], by_engine: bool, more_bytes: int) -> None:
+        needed = 0
+        for layer in layers:
+            needed += max(0, layer.size_bytes - taken_bytes(begun_files(self.directory, layer.digest, by_engine)))
+        self.check_room(name, needed, f"{len(layers)} layers that are not in the store yet", more_bytes)
+
+    def _useless(self, layers: Iterable[Layer], by_engine: bool) -> list[str]:
+        """What the other way of fetching has begun of these and left."""
+        groups = [begun_files(self.directory, layer.digest, not by_engine) for layer in layers]
+        return [path for paths in groups if is_left(paths) for path in paths]
+
+    def check_room(self, name: str, needed_bytes: int, what: str, more_bytes: int = 0) -> None:
+        """Raises ModelProblem where there is no room for so many bytes and the margin; ``more_bytes``: as good as free."""
         if not needed_bytes:
             return
         place = self._nearest()
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(place).free + more_bytes
         if free < needed_bytes + MARGIN_BYTES:
             raise ModelProblem(
                 f"got {free / MIB:.0f} MiB free at {self.directory} (file system of {place}), expected "
@@ -103,11 +125,19 @@ class Store:
         return Partial(blob_path(self.directory, layer.digest) + PARTIAL)
 
     def forget_partials(self, manifest: Manifest) -> None:
-        """Remove what is left of own downloads of blobs that are there now."""
-        for layer in all_layers(manifest):
-            if self.has(layer):
-                with contextlib.suppress(OSError):
-                    os.unlink(blob_path(self.directory, layer.digest) + PARTIAL)
+        """Remove what is left of transfers of blobs that are there now."""
+        for layer in filter(self.has, all_layers(manifest)):
+            for by_engine in (False, True):
+                for path in begun_files(self.directory, layer.digest, by_engine):
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
+
+    def drop_broken(self, layers: Iterable[Layer]) -> None:
+        """Remove files of blobs that have another size than they should: an Ollama takes each file that is there for whole."""
+        for layer in layers:
+            path = blob_path(self.directory, layer.digest)
+            if os.path.isfile(path) and not self.has(layer):
+                os.unlink(path)
 
     def keep(self, layer: Layer, partial: Partial) -> None:
         """Give a verified file its name."""
@@ -143,6 +173,11 @@ class Store:
                 removed.append(digest)
         return removed
 
+    def left_over(self, older_than_s: float) -> list[str]:
+        """Paths of files that no model has and nobody writes, see store_partials; none where a manifest cannot be read."""
+        used = self._used()
+        return [] if used is None else left_over(self.directory, used, older_than_s)
+
     def _used(self) -> set[str] | None:
         used: set[str] = set()
         for folder, _folders, files in os.walk(os.path.join(self.directory, "manifests")):
@@ -154,14 +189,6 @@ class Store:
                 except (OSError, GgufError):
                     return None
         return used
-
-    def _begun_bytes(self, layer: Layer) -> int:
-        """Disk space that unfinished files of a blob have taken already; Ollama's are sparse."""
-        path, total = blob_path(self.directory, layer.digest), 0
-        for unfinished in (f"{path}-partial", path + PARTIAL):
-            with contextlib.suppress(OSError):
-                total += os.stat(unfinished).st_blocks * 512
-        return total
 
     def _nearest(self) -> str:
         """The directory, or what there is of its path."""

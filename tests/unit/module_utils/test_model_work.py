@@ -93,6 +93,31 @@ class Pulling(FakeOllama):
         return super().answer(asked)
 
 
+@pytest.mark.parametrize("cut", [True, False], ids=["cut short", "missing"])
+@pytest.mark.parametrize("options", [{}, {"update": False}, {"pinned": True}], ids=["newest", "as it is", "pinned"])
+def test_an_installed_model_that_lacks_a_file_is_mended(store, server, cut, options):
+    """An Ollama shows it among its models, and takes each file that is there for whole."""
+    digest = have(server, WEIGHTS)
+    with Pulling(store, server, WEIGHTS) as engine:
+        install_like(server, engine, WEIGHTS)
+        wanted = {"digest": digest} if options.get("pinned") else options
+        path = store / "blobs" / f"sha256-{hashlib.sha256(WEIGHTS).hexdigest()}"
+        path.write_bytes(WEIGHTS[:4]) if cut else path.unlink()
+        asked = do(engine, name_at(server), True, models_directory=str(store), **wanted)
+        assert (asked["changed"], engine.asked("/api/pull"), path.exists()) == (True, [], cut)
+        found = do(engine, name_at(server), models_directory=str(store), **wanted)
+        assert (found["changed"], found["digest"], path.read_bytes()) == (True, digest, WEIGHTS)
+        assert "1 file of the installed one was missing or cut short" in found["msg"]
+        assert do(engine, name_at(server), models_directory=str(store), **wanted)["changed"] is False
+
+
+def test_a_lacking_model_whose_registry_is_away_is_no_success(store, engine, server):
+    install_like(server, engine, WEIGHTS)
+    (store / "blobs" / f"sha256-{hashlib.sha256(WEIGHTS).hexdigest()}").unlink()
+    said = refused(engine, name_at(server), models_directory=str(store))
+    assert "is installed, but 1 file is missing or cut short, and its files cannot be had" in said
+
+
 def test_a_missing_model_is_pulled_and_then_left_alone(store, server):
     digest = have(server, WEIGHTS)
     with Pulling(store, server, WEIGHTS) as engine:

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shutil
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from plugins.module_utils import store_write
 from plugins.module_utils.ollama_manifest import Layer, parse_manifest
 from plugins.module_utils.ollama_names import parse_model_name
-from plugins.module_utils.store_write import MARGIN_BYTES, PARTIAL, Store, all_layers
+from plugins.module_utils.store_partials import PARTIAL, is_left
+from plugins.module_utils.store_write import MARGIN_BYTES, Store, all_layers
 from plugins.module_utils.transfer_progress import ModelProblem
 from tests.unit.fake_ollama import install
 
@@ -141,15 +143,15 @@ def test_the_disk_is_checked_with_a_margin(tmp_path, monkeypatch, free_bytes, re
     store = Store(str(tmp_path / "not" / "there"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free_bytes, asked=path))
     if not refused:
-        store.check_space("m", [LAYER, OTHER])
+        store.check_space("m", [LAYER, OTHER], True)
         return
     with pytest.raises(ModelProblem, match=r"MiB free at .*there \(file system of .*expected .* nothing was fetched"):
-        store.check_space("m", [LAYER, OTHER])
+        store.check_space("m", [LAYER, OTHER], True)
 
 
 def test_nothing_to_fetch_needs_no_room(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
-    Store(str(tmp_path)).check_space("m", [])
+    Store(str(tmp_path)).check_space("m", [], True)
 
 
 def test_what_an_interrupted_pull_has_is_counted(tmp_path):
@@ -162,6 +164,82 @@ def test_what_an_interrupted_pull_has_is_counted(tmp_path):
     base.with_name(f"{base.name}-partial").write_bytes(b"x" * 8192)
     assert store.pulled_bytes(LAYER) == 150
     assert (store.pulled_bytes(OTHER), store.own_bytes(OTHER)) == (0, 0)
+
+
+def begun(store, layer, suffix, age_s=0.0):
+    """An unfinished file of a blob, 8 KiB on the disk, last written so long ago."""
+    path = blob(store, layer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path = path.with_name(path.name + suffix)
+    path.write_bytes(b"x" * 8192)
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path
+
+
+LARGE = Layer("model", LAYER.digest, 16384)
+# Who has begun it, when it was last written, whether the engine pulls now -> whether there is room, whether the file stays
+BEGUN = [
+    (PARTIAL, 0, False, True, True),
+    ("-partial", 0, True, True, True),
+    ("-partial", 3600, False, True, False),
+    (PARTIAL, 3600, True, True, False),
+    # Somebody may be writing it.
+    ("-partial", 0, False, False, True),
+    (PARTIAL, 0, True, False, True),
+]
+
+
+@pytest.mark.parametrize(("suffix", "age_s", "by_engine", "fits", "stays"), BEGUN)
+def test_what_another_way_of_fetching_has_begun_is_only_room(tmp_path, monkeypatch, suffix, age_s, by_engine, fits, stays):
+    path, store = begun(tmp_path, LARGE, suffix, age_s), Store(str(tmp_path))
+
+    def usage(_path):
+        return SimpleNamespace(free=MARGIN_BYTES + 8192 * (1 if path.exists() else 2))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    for ask in (store.check_space, store.make_room):
+        if fits:
+            ask("m", [LARGE], by_engine)
+        else:
+            with pytest.raises(ModelProblem, match="nothing was fetched"):
+                ask("m", [LARGE], by_engine)
+        assert path.exists() or ask == store.make_room
+    assert path.exists() == stays
+
+
+def test_a_locked_file_is_nobodys_room(tmp_path):
+    path, store = begun(tmp_path, LARGE, PARTIAL, 3600), Store(str(tmp_path))
+    assert is_left([str(path)])
+    with store.partial(LARGE):
+        os.utime(path, (0, 0))
+        assert not is_left([str(path)])
+    assert is_left([str(path)])
+
+
+def test_what_is_cut_short_is_dropped(tmp_path):
+    store = Store(str(tmp_path))
+    kept(store, DATA[:-1], LAYER)
+    kept(store, b"{}", OTHER)
+    store.drop_broken([LAYER, OTHER])
+    assert (blob(tmp_path, LAYER).exists(), store.has(OTHER)) == (False, True)
+
+
+def test_left_over_is_what_no_model_has_and_nobody_writes(tmp_path):
+    install(tmp_path, "one", b"weights")
+    old = [begun(tmp_path, LAYER, suffix, 7200) for suffix in ("", "-partial", "-partial-0", PARTIAL)]
+    begun(tmp_path, OTHER, "", 60)
+    # A part that is whole is not written any more while others are.
+    begun(tmp_path, OTHER, "-partial-0", 7200)
+    begun(tmp_path, OTHER, "-partial", 60)
+    (tmp_path / "blobs" / "notes.txt").write_text("mine")
+    for path in (tmp_path / "blobs").iterdir():
+        if path not in old and LAYER.digest.replace(":", "-") not in path.name and OTHER.digest[7:] not in path.name:
+            os.utime(path, (0, 0))
+    store = Store(str(tmp_path))
+    assert store.left_over(3600) == sorted(map(str, old))
+    (tmp_path / "manifests/registry.ollama.ai/library/one/damaged").write_text("{")
+    assert store.left_over(3600) == []
+    assert Store(str(tmp_path / "nothing")).left_over(0) == []
 
 
 def test_only_blobs_that_nobody_names_are_removed(tmp_path):
@@ -182,10 +260,9 @@ def test_nothing_is_removed_while_a_manifest_cannot_be_read(tmp_path):
     assert store.remove_unused(["sha256:" + hashlib.sha256(b"weights").hexdigest()]) == []
 
 
-def test_own_partials_go_when_the_blob_is_there(tmp_path):
+def test_partials_go_when_the_blob_is_there(tmp_path):
     install(tmp_path, "one", DATA)
     manifest = parse_manifest((tmp_path / "manifests/registry.ollama.ai/library/one/latest").read_bytes(), "one")
-    partial = tmp_path / "blobs" / (LAYER.digest.replace(":", "-") + PARTIAL)
-    partial.write_bytes(b"x")
+    partials = [begun(tmp_path, LAYER, suffix) for suffix in (PARTIAL, "-partial", "-partial-0")]
     Store(str(tmp_path)).forget_partials(manifest)
-    assert not partial.exists()
+    assert not any(path.exists() for path in partials)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ def specified(arguments):
     }
 
 
-@pytest.mark.parametrize("name", ["ollama_model", "ollama_share"])
+@pytest.mark.parametrize("name", ["ollama_leftovers", "ollama_model", "ollama_share"])
 def test_arguments_are_the_documented_options(name):
     module = importlib.import_module(f"plugins.modules.{name}")
     options = yaml.safe_load(module.DOCUMENTATION)["options"]
@@ -51,6 +52,18 @@ def test_a_model_from_options_to_result(tmp_path):
         assert engine.deleted == []
         failed = call_module("ollama_model", name="x:cloud", url=engine.url)
         assert (failed["failed"], failed["msg"].startswith("x:cloud: runs in Ollama's cloud")) == (True, True)
+
+
+def test_leftovers_from_options_to_result(tmp_path):
+    install(tmp_path, "m", b"weights")
+    left = tmp_path / "blobs" / f"sha256-{'0' * 64}-partial"
+    left.write_bytes(b"x" * 4096)
+    os.utime(left, (0, 0))
+    for check_mode, changed, stays in ((True, True, True), (False, True, False), (False, False, False)):
+        found = call_module("ollama_leftovers", check_mode, models_directory=str(tmp_path))
+        assert (found["changed"], found["removed"], left.exists()) == (changed, [left.name] if changed else [], stays)
+        assert found["freed_bytes"] == (4096 if changed else 0)
+    assert call_module("ollama_leftovers", models_directory=str(tmp_path), older_than_s=-1)["failed"] is True
 
 
 @pytest.mark.parametrize(
