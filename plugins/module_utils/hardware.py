@@ -12,7 +12,7 @@ from .hardware_apple import mac
 from .hardware_intel import intel_gpus
 from .hardware_jetson import jetson
 from .hardware_machine import Machine
-from .hardware_nvidia import nvidia_gpus, nvidia_notes
+from .hardware_nvidia import nvidia_gpus, nvidia_notes, with_memory
 from .hardware_pci import pci_gpus
 from .memory_bandwidth import bandwidth_gb_s
 
@@ -78,17 +78,8 @@ def _nvidia(machine: Machine, devices: list[Any], memory_mib: int | None) -> tup
         return jetpack, [_accelerator(module[0], "nvidia")], notes
     if not found:
         return None, [], nvidia_notes(devices, complaint)
-    # A GPU that tells no memory of its own uses the machine's (GB10).
-    accelerators = [
-        {
-            **item,
-            "backend": "cuda",
-            "kind": "gpu" if item["memory_mib"] else "unified",
-            "memory_mib": item["memory_mib"] or memory_mib,
-        }
-        for item in found
-    ]
-    return None, [_accelerator(item, "nvidia") for item in accelerators], []
+    usable, notes = with_memory(found, memory_mib)
+    return None, [_accelerator({**item, "backend": "cuda"}, "nvidia") for item in usable], notes
 
 
 def _accelerator(item: dict[str, Any], vendor: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ FIELDS = ("index", "name", "uuid", "driver_version", "memory.total", "memory.use
 OLD_FIELDS = FIELDS[:-1]
 FORMAT = "--format=csv,noheader,nounits"
 INSTALL = "install NVIDIA's driver 570 or newer (580 is the last for Maxwell, Pascal and Volta)"
+# What is printed for the memory of a GPU that has none of its own (GB10, Jetson); any other word is that of a broken card.
+SHARED = ("n/a", "not supported")
 OTHER_DRIVERS = {"nouveau": "the free driver nouveau, which cannot compute", "vfio-pci": "vfio-pci, for a virtual machine"}
 
 
@@ -41,10 +43,12 @@ def rows(answer: str, fields: Iterable[str]) -> list[dict[str, Any]]:
     wanted = list(fields)
     found = []
     for line in answer.splitlines():
-        cells = [known(cell) for cell in line.split(",")]
+        printed = line.split(",")
+        cells = [known(cell) for cell in printed]
         if len(cells) != len(wanted) or whole(cells[0]) is None:
             continue
         said = dict(zip(wanted, cells))
+        memory_cell = printed[wanted.index("memory.total")].strip()
         found.append(
             {
                 "index": whole(said["index"]),
@@ -52,11 +56,37 @@ def rows(answer: str, fields: Iterable[str]) -> list[dict[str, Any]]:
                 "uuid": said.get("uuid"),
                 "driver": said.get("driver_version"),
                 "memory_mib": whole(said.get("memory.total")),
+                "memory_cell": memory_cell,
                 "used_mib": whole(said.get("memory.used")),
                 "compute_capability": said.get("compute_cap"),
             }
         )
     return found
+
+
+def with_memory(found: Iterable[dict[str, Any]], machine_mib: int | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """The GPUs with their kind and the memory that they compute in, and a note of each that does not tell its memory."""
+    usable: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for item in found:
+        if item["memory_mib"]:
+            usable.append({**item, "kind": "gpu"})
+        elif item["memory_cell"].strip("[]").lower() in SHARED:
+            usable.append({**item, "kind": "unified", "memory_mib": machine_mib})
+        else:
+            notes.append(_unread(item))
+    return usable, notes
+
+
+def _unread(item: dict[str, Any]) -> str:
+    label = f"{item['name'] or 'NVIDIA GPU'} (index {item['index']}, {item['uuid'] or 'no uuid'})"
+    cell = item["memory_cell"]
+    remedy = (
+        "Ask as root (become)."
+        if "permission" in cell.lower()
+        else "Restart the host; if it stays, look for Xid in the kernel's log, then repair or take out the card."
+    )
+    return f"{label} is left out: nvidia-smi says {cell!r} for its memory, expected MiB. {remedy}"
 
 
 def nvidia_notes(devices: Iterable[PciGpu], complaint: str | None) -> list[str]:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The graphics devices on the PCI bus and the kernel drivers that hold them, by Linux's own account."""
+"""The graphics devices and accelerators on the PCI bus and the kernel drivers that hold them, by Linux's own account."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from .hardware_machine import Machine
 DEVICES = "/sys/bus/pci/devices"
 # PCI base class 03h: display controller (PCI Code and ID Assignment Specification).
 DISPLAY_CLASS = 0x03
+# Base class 12h: processing accelerators, as AMD's Instinct MI300 series reports itself; with other makers these are NPUs.
+ACCELERATOR_CLASS = 0x12
 VENDORS = {"10de": "nvidia", "1002": "amd", "8086": "intel"}
 LSPCI = ("lspci", "-D", "-nn")
-LINE = re.compile(r"^(\S+) [^\[]*\[03[0-9a-f]{2}\]: (.+) \[[0-9a-f]{4}:[0-9a-f]{4}\]", re.MULTILINE)
+LINE = re.compile(r"^(\S+) [^\[]*\[(?:03|12)[0-9a-f]{2}\]: (.+) \[[0-9a-f]{4}:[0-9a-f]{4}\]", re.MULTILINE)
 OWNER = re.compile(r"^(?:NVIDIA Corporation|Intel Corporation|Advanced Micro Devices, Inc\. \[AMD/ATI\])\s+")
 MARKETED = re.compile(r"\[([^\[\]]+)\]$")
 
@@ -64,10 +66,11 @@ def device_names(text: str) -> dict[str, str]:
 def _device(uevent: str) -> PciGpu | None:
     said = dict(line.split("=", 1) for line in uevent.splitlines() if "=" in line)
     try:
-        display = int(said.get("PCI_CLASS", ""), 16) >> 16 == DISPLAY_CLASS
+        base_class = int(said.get("PCI_CLASS", ""), 16) >> 16
     except ValueError:
         return None
     vendor, _colon, device = said.get("PCI_ID", "").lower().partition(":")
-    if not display or vendor not in VENDORS or not said.get("PCI_SLOT_NAME"):
+    computes = base_class == DISPLAY_CLASS or (base_class == ACCELERATOR_CLASS and VENDORS.get(vendor) == "amd")
+    if not computes or vendor not in VENDORS or not said.get("PCI_SLOT_NAME"):
         return None
     return PciGpu(said["PCI_SLOT_NAME"], VENDORS[vendor], device, said.get("DRIVER"), None)

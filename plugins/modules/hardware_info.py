@@ -14,7 +14,8 @@ description:
   - Reads processor, memory and accelerators of a host, with their memory, drivers and memory bandwidth.
   - On Linux it reads what the kernel tells below C(/sys) and C(/proc), and asks C(nvidia-smi), C(lspci), C(lscpu), C(amd-smi)
     and C(rocm-smi) where they are there. On macOS it asks C(sysctl) and C(system_profiler). It needs no root and no GPU.
-  - What cannot be found out is null. A GPU that is there but cannot be used is told in C(notes), with the reason.
+  - What cannot be found out is null. A GPU that is there but cannot be used, or whose driver does not tell its memory, is told
+    in C(notes), with the reason.
   - The bandwidth comes from a table of the makers' figures, by exact name. Laptop GPUs and unknown names have none.
 extends_documentation_fragment: [homelab.llm.reads_only]
 """

@@ -119,6 +119,65 @@ def test_a_gpu_without_memory_of_its_own():
     assert (row["memory_mib"], row["compute_capability"]) == (None, "12.1")
 
 
+def with_commands(tmp_path, **answers):
+    (tmp_path / "commands").mkdir()
+    for name, text in answers.items():
+        (tmp_path / f"commands/{name.replace('_', '-')}.txt").write_text(text)
+    return RecordedMachine(tmp_path, "Linux", "amd64")
+
+
+SHARED_CELLS = ("[N/A]", "[Not Supported]", "N/A")
+BROKEN_CELLS = {
+    "[Unknown Error]": "Restart the host",
+    "[GPU requires reset]": "Restart the host",
+    "ERR!": "Restart the host",
+    "0": "Restart the host",
+    "": "Restart the host",
+    "[Insufficient Permissions]": "Ask as root",
+}
+
+
+@pytest.mark.parametrize("cell", [*SHARED_CELLS, *BROKEN_CELLS])
+def test_a_gpu_that_tells_no_memory(tmp_path, cell):
+    """Only the words for a memory that it shares make it share the machine's; with any other it is left out and told."""
+    rows = f"0, NVIDIA X, GPU-1, 580.1, {cell}, {cell}, 8.6\n1, NVIDIA Y, GPU-2, 580.1, 24576, 10, 8.6\n"
+    machine = with_commands(tmp_path, nvidia_smi=rows)
+    (tmp_path / "root/proc").mkdir(parents=True)
+    (tmp_path / "root/proc/meminfo").write_text("MemTotal: 65536000 kB\n")
+    found = hardware(machine)
+    told = [(item["index"], item["kind"], item["memory_mib"]) for item in found["accelerators"]]
+    if cell in SHARED_CELLS:
+        assert (told, found["notes"]) == ([(0, "unified", 64000), (1, "gpu", 24576)], [])
+        return
+    (note,) = found["notes"]
+    assert told == [(1, "gpu", 24576)]
+    assert note.startswith(f"NVIDIA X (index 0, GPU-1) is left out: nvidia-smi says {cell!r} for its memory, expected MiB.")
+    assert BROKEN_CELLS[cell] in note
+
+
+@pytest.mark.parametrize(
+    ("pci_id", "expected"),
+    [("1002:74A1", ["Instinct MI300X"]), ("8086:7D1D", []), ("10DE:2204", [])],
+    ids=["amd", "npu", "other"],
+)
+def test_a_processing_accelerator(tmp_path, pci_id, expected):
+    """AMD's Instinct MI300 shows no display class; what Intel has of this class is an NPU."""
+    line = "0000:05:00.0 Processing accelerators [1200]: Advanced Micro Devices, Inc. [AMD/ATI] Aqua Vanjaram [Instinct MI300X]"
+    machine = with_commands(tmp_path, lspci=f"{line} [{pci_id.lower()}]\n")
+    root = tmp_path / "root/sys"
+    device, node = root / "bus/pci/devices/0000-05-00.0", root / "class/kfd/kfd/topology/nodes/2"
+    for folder in (device, node):
+        folder.mkdir(parents=True)
+    driver = "DRIVER=amdgpu\n" if pci_id.startswith("1002") else ""
+    (device / "uevent").write_text(f"{driver}PCI_CLASS=120000\nPCI_ID={pci_id}\nPCI_SLOT_NAME=0000:05:00.0\n")
+    (device / "mem_info_vram_total").write_text(f"{192 * 2**30}\n")
+    (node / "properties").write_text("gfx_target_version 90402\nlocation_id 1280\ndomain 0\n")
+    found = hardware(machine)
+    assert ([item["name"] for item in found["accelerators"]], found["notes"]) == (expected, [])
+    for item in found["accelerators"]:
+        assert (item["kind"], item["memory_mib"], item["gfx"], item["backend"]) == ("gpu", 196608, "gfx942", "rocm")
+
+
 @pytest.mark.parametrize(
     ("version", "expected"),
     [
