@@ -26,7 +26,7 @@ FINAL = (
 
 def pull(api: OllamaApi, name: str, insecure: bool, manifest: Manifest, limits: Limits, progress: Progress) -> None:
     """Let the engine pull a model; ``manifest``: what its registry has. Raises ModelProblem with what the engine says."""
-    failures, done = 0, -1
+    failures, done, first = 0, -1, True
     while True:
         attempt = _Attempt(api, name, manifest, limits, progress)
         try:
@@ -36,20 +36,26 @@ def pull(api: OllamaApi, name: str, insecure: bool, manifest: Manifest, limits: 
             words = _in_words(failure, api.url)
             failures = 1 if attempt.done_bytes > done else failures + 1
             done = max(done, attempt.done_bytes)
-            if _is_final(failure):
+            if _is_final(failure, first):
                 raise ModelProblem(f"the engine at {api.url} could not pull it: {words}") from None
             if failures >= limits.attempts:
+                gone = failure.kind == "connect"
+                check = f"that the engine at {api.url} runs" if gone else "the way from the engine to the registry"
                 raise ModelProblem(
-                    f"the pull broke off {failures} times in a row without a new byte ({words}): check the way from the engine "
-                    "to the registry, then run again; what was fetched is kept"
+                    f"the pull broke off {failures} times in a row without a new byte ({words}): check {check}, "
+                    "then run again; what was fetched is kept"
                 ) from None
+        first = False
         progress.event(f"the pull broke off ({words}); trying again")
         limits.pause(failures)
 
 
-def _is_final(failure: RequestFailed) -> bool:
+def _is_final(failure: RequestFailed, first: bool) -> bool:
     said = failure.message.lower()
-    return failure.kind in ("connect", "malformed") or (failure.kind == "http") or any(words in said for words in FINAL)
+    # An engine that pulled already and cannot be reached now is being restarted.
+    if failure.kind == "connect":
+        return first
+    return failure.kind in ("http", "malformed") or any(words in said for words in FINAL)
 
 
 def _in_words(failure: RequestFailed, url: str) -> str:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from plugins.module_utils.connection import RequestFailed
 from plugins.module_utils.engine_pull import pull
 from plugins.module_utils.ollama_api import OllamaApi
 from plugins.module_utils.ollama_manifest import Layer, Manifest
@@ -118,6 +119,33 @@ def test_what_cannot_help_is_not_tried_again(tmp_path, case):
     problem, asked, _told = run(tmp_path, script)
     assert words in problem
     assert asked == 1
+
+
+def test_an_engine_that_restarts_is_asked_again(monkeypatch, tmp_path):
+    """It refuses connections until it is back; one that refuses the first is not there."""
+    gone = RequestFailed("connect", "no connection: Connection refused")
+    with FakeOllama(tmp_path) as engine:
+        engine.pulls = [lines(*ALL[:2]), pulled(*ALL)]
+        api = OllamaApi(engine.url)
+        answers = [None, gone, None]
+        stream = api.stream
+
+        def sometimes(*arguments):
+            problem = answers.pop(0)
+            if problem:
+                raise problem
+            return stream(*arguments)
+
+        monkeypatch.setattr(api, "stream", sometimes)
+        pull(api, "m", True, MANIFEST, Limits(10.0, attempts=3, pause_s=0.0), Progress(None))
+        assert len(engine.asked("/api/pull")) == 2
+        answers[:] = [gone] * 9
+        with pytest.raises(ModelProblem, match="could not pull it: no connection"):
+            pull(api, "m", True, MANIFEST, Limits(10.0, attempts=3, pause_s=0.0), Progress(None))
+        assert len(answers) == 8
+        engine.pulls, answers[:] = [lines(*ALL[:2])], [None, *[gone] * 9]
+        with pytest.raises(ModelProblem, match=r"3 times in a row .*Connection refused\): check that the engine at"):
+            pull(api, "m", True, MANIFEST, Limits(10.0, attempts=3, pause_s=0.0), Progress(None))
 
 
 def test_a_standstill_is_broken_off_and_tried_again(tmp_path):
