@@ -18,8 +18,6 @@ from .store_write import Partial, Store, all_layers
 from .transfer_progress import Limits, Progress
 
 PIECE_BYTES = 2**20
-# A server that gives a few bytes each time and then breaks off is given up in the end.
-MOST_ATTEMPTS = 1000
 
 
 class WrongAnswer(GgufError):
@@ -95,23 +93,31 @@ class _Fetch:
         return self._layer.digest.lower() == f"sha256:{self._partial.sha256}"
 
     def _receive_all(self) -> None:
-        failures = 0
-        for _attempt in range(MOST_ATTEMPTS):
-            if self._partial.size_bytes >= self._layer.size_bytes:
-                return
-            before = self._received
+        """Ask until all is there. Only what brings the file further than it ever was is progress: a server without ranges may
+        begin anew each time."""
+        failures, furthest = 0, self._partial.size_bytes
+        while self._partial.size_bytes < self._layer.size_bytes:
+            problem: GgufError | None = None
             try:
                 self._receive()
-                continue
             except WrongAnswer:
                 raise
-            except GgufError:
-                failures = 1 if self._received > before else failures + 1
-                if failures >= self._limits.attempts:
-                    raise
+            except GgufError as error:
+                problem = error
+            moved = self._partial.size_bytes > furthest
+            furthest = max(furthest, self._partial.size_bytes)
+            if moved and problem is None:
+                failures = 0
+                continue
+            failures = 1 if moved else failures + 1
+            if failures >= self._limits.attempts:
+                raise problem or self._without_progress(failures)
             self._limits.pause(failures)
-        raise GgufError(
-            f"{self._source.place}: broke off {MOST_ATTEMPTS} times at {self._layer.digest[:19]}; check the way to it"
+
+    def _without_progress(self, answers: int) -> GgufError:
+        return GgufError(
+            f"{self._source.place}: got {answers} answers in a row without a new byte of {self._layer.digest[:19]}…, expected "
+            f"those from {self._partial.size_bytes} on: check the server and the way to it"
         )
 
     def _receive(self) -> None:

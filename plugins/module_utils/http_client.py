@@ -82,7 +82,8 @@ def checked_url(url: str) -> str:
 
 
 class Client:
-    """All requests for one thing. ``time_limit_s`` is for all of them together; ``received_bytes`` counts bodies.
+    """All requests for one thing. ``time_limit_s`` is for all of them together, unless ``clock`` is started anew;
+    ``received_bytes`` counts bodies.
 
     ``use_proxies`` False: servers are asked directly, whatever the environment says.
     """
@@ -91,7 +92,6 @@ class Client:
         self, time_limit_s: float, ca_file: str | None = None, user_agent: str = "homelab-llm", use_proxies: bool = True
     ) -> None:
         self.received_bytes = 0
-        self.time_limit_s = time_limit_s
         self.clock = ReadClock()
         self.clock.start(time_limit_s)
         self._user_agent = user_agent
@@ -197,6 +197,10 @@ class Client:
         found = {name.lower(): ", ".join(reply.headers.get_all(name)) for name in reply.headers}
         return Answer(url, reply.status, found, reply)
 
+    def _limit_s(self, error: Exception) -> float:
+        """The limit that a timeout has hit; what urllib wraps came before the request was sent."""
+        return min(CONNECT_TIMEOUT_S, self.clock.timeout_s) if isinstance(error, urllib.error.URLError) else self.clock.timeout_s
+
     def _failed(self, url: str, error: Exception) -> GgufError:
         """What went wrong on the way, in words."""
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -207,7 +211,9 @@ class Client:
             return GgufError(f"{place}: no TLS connection ({cause.reason}): a server without TLS has to be asked over plain http")
         if isinstance(cause, socket.timeout):
             got = f"{self.received_bytes} bytes were received"
-            return GgufError(f"{place}: no answer in time (limit {self.time_limit_s:g} s, {got}): run again, or raise the limit")
+            return GgufError(
+                f"{place}: no answer in time (limit {self._limit_s(error):.4g} s, {got}): run again, or raise the limit"
+            )
         # Errors of other kinds may quote the address.
         words = (cause.strerror or str(cause)) if isinstance(cause, OSError) else type(error).__name__
         return GgufError(f"{place}: the connection failed ({words}): check that the server runs and can be reached from here")

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Protocol
 
-from .blob_download import fetch_model
+from .blob_download import WrongAnswer, fetch_model
 from .engine_pull import pull
 from .gguf_bytes import GgufError
 from .installed_model import Engine, Installed, Outcome
@@ -60,7 +60,7 @@ def present(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pr
         said = "has the wanted digest" if pin else "is installed; its registry was not asked"
         return Outcome(engine, before=there, after=there, msg=said)
     try:
-        offers, notes = _offers(engine, wanted, version, pin)
+        offers, notes = _offers(engine, wanted, version, pin, limits)
     except GgufError as problem:
         if whole is None or pin:
             raise ModelProblem(_unreachable(str(problem), engine, version, pin, there, lacking)) from None
@@ -80,17 +80,17 @@ def present(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pr
     return _get(engine, wanted, there, offers, notes, limits, progress)
 
 
-def _offers(engine: Engine, wanted: Wanted, version: str, pin: str | None) -> tuple[list[Offer], list[str]]:
+def _offers(engine: Engine, wanted: Wanted, version: str, pin: str | None, limits: Limits) -> tuple[list[Offer], list[str]]:
     """The places that have the wanted version, the first to be used first, and what is to be told of the others."""
     if wanted.mirror:
         main = mirror_of(engine.name, wanted.mirror, wanted.insecure, version)
     else:
         main = own_registry(engine.name, wanted.insecure, version)
-    copied, notes = _copy_offer(engine, wanted)
+    copied, notes = _copy_offer(engine, wanted, limits)
     problem: str | None = None
     listed: list[Offer] = []
     try:
-        data, manifest = main.manifest()
+        data, manifest = main.manifest(limits)
         listed = [Offer(main, manifest, data)]
     except GgufError as error:
         problem = str(error)
@@ -108,13 +108,13 @@ def _offers(engine: Engine, wanted: Wanted, version: str, pin: str | None) -> tu
     )
 
 
-def _copy_offer(engine: Engine, wanted: Wanted) -> tuple[Offer | None, list[str]]:
+def _copy_offer(engine: Engine, wanted: Wanted, limits: Limits) -> tuple[Offer | None, list[str]]:
     given = wanted.copy_from or {}
     if not given.get("url"):
         return None, []
     try:
         share = share_of(engine.name, str(given["url"]), str(given["token"]))
-        data, manifest = share.manifest()
+        data, manifest = share.manifest(limits)
     except GgufError as error:
         return None, [f"the share was of no use ({error})"]
     return Offer(share, manifest, data), []
@@ -172,7 +172,8 @@ def _get(
             break
         except GgufError as error:
             if following is None:
-                raise ModelProblem(f"{error}; what was fetched is kept, run again to go on") from None
+                kept = "" if isinstance(error, WrongAnswer) else "; what was fetched is kept, run again to go on"
+                raise ModelProblem(f"{error}{kept}") from None
             notes.append(f"the share failed ({error})")
             progress.event(f"{notes[-1]}; {following.source.place} is asked instead")
         finally:

@@ -15,6 +15,7 @@ from .http_client import Answer, Client, checked_url, without_secrets
 from .ollama_manifest import MANIFEST_TYPE, MAX_MANIFEST_BYTES, OCI_MANIFEST_TYPE, Manifest, parse_manifest
 from .ollama_names import ModelName
 from .registry_auth import ask
+from .transfer_progress import Limits
 
 ACCEPT = {"Accept": f"{MANIFEST_TYPE}, {OCI_MANIFEST_TYPE}"}
 # Of one small answer; what is long has a limit of its own.
@@ -51,9 +52,9 @@ class Source:
         self.client = client
         self._base = checked_url(f"{address}/v2/{quote(repository, safe='/:')}")
 
-    def manifest(self) -> tuple[bytes, Manifest]:
-        """Bytes and content of the model's manifest there. Raises GgufError."""
-        self.client.clock.start(ANSWER_S)
+    def manifest(self, limits: Limits) -> tuple[bytes, Manifest]:
+        """Bytes and content of the model's manifest there. Raises GgufError, ModelProblem where no time is left."""
+        self.client.clock.start(min(ANSWER_S, limits.left_s()))
         answer = ask(self.client, f"{self._base}/manifests/{self.name.tag}", ACCEPT)
         return manifest_of(self.client, answer, str(self.name))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 
 import pytest
 
 from plugins.module_utils.blob_download import fetch_blob, fetch_model
 from plugins.module_utils.gguf_bytes import GgufError
+from plugins.module_utils.http_client import Answer, Client
 from plugins.module_utils.ollama_manifest import Layer, parse_manifest
 from plugins.module_utils.ollama_names import parse_model_name
 from plugins.module_utils.registry_source import mirror_of, share_of
@@ -97,9 +99,56 @@ def test_without_a_new_byte_it_is_given_up_after_some_attempts(store):
         assert len(server.asked) == 3
 
 
+class Capped:
+    """A source, without a network, whose server answers at most 200 bytes."""
+
+    name, place = NAME, "capped"
+
+    def __init__(self):
+        self.client = Client(5.0, use_proxies=False)
+        self.asked = 0
+
+    def blob(self, _digest, headers, _limit_s):
+        self.asked += 1
+        first = int(headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        body = DATA[first : first + 200]
+        told = {"content-range": f"bytes {first}-{first + len(body) - 1}/{len(DATA)}", "content-length": str(len(body))}
+        return Answer("http://capped/", 206, told, io.BytesIO(body))
+
+
+def test_small_ranges_are_no_failures(store):
+    """A server may answer less than it is asked for, as often as it likes, and nobody waits in between."""
+    capped = Capped()
+    assert fetch_blob(capped, LAYER, store, limits(pause_s=60.0), lambda _size: None) == len(DATA)
+    assert capped.asked == len(DATA) / 200
+
+
+def cut_short(asked: Asked) -> Reply:
+    return Reply(200, DATA, cut_bytes=70_000)
+
+
+def empty_range(asked: Asked) -> Reply:
+    return Reply(206, b"", said(asked.first_byte, asked.first_byte - 1, len(DATA)))
+
+
+@pytest.mark.parametrize(
+    ("route", "words", "asked"),
+    [(cut_short, "broke off after 70000 bytes", 3), (empty_range, "got 3 answers in a row without a new byte", 3)],
+    ids=["all again and again", "an empty range"],
+)
+def test_answers_without_progress_are_counted_and_waited_for(store, monkeypatch, route, words, asked):
+    begun(store, DATA[:1000])
+    waited = []
+    monkeypatch.setattr(Limits, "pause", lambda _limits, failures: waited.append(failures))
+    with WebServer({PATH: route}) as server:
+        with pytest.raises(GgufError, match=words):
+            fetch(server, store)
+        assert (len(server.asked), waited) == (asked, [1, 2])
+
+
 def test_a_stalled_server_is_given_up(store):
     slow = Reply(206, DATA, {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"}, pause_s=30)
-    with WebServer({PATH: slow}) as server, pytest.raises(GgufError, match="no answer in time"):
+    with WebServer({PATH: slow}) as server, pytest.raises(GgufError, match=r"no answer in time \(limit 0\.1 s"):
         fetch(server, store, stall_s=0.1, attempts=2)
 
 
@@ -204,4 +253,10 @@ def test_a_manifest_that_is_not_what_the_registry_says(store):
         WebServer({"/v2/team/model/manifests/7b": answer}) as server,
         pytest.raises(GgufError, match="says 000000000000: ask again"),
     ):
-        source(server).manifest()
+        source(server).manifest(limits())
+
+
+def test_the_limit_of_all_holds_for_a_manifest_too():
+    slow = {"/v2/team/model/manifests/7b": Reply(200, manifest([described("model", DATA)]), pause_s=30)}
+    with WebServer(slow) as server, pytest.raises(GgufError, match=r"no answer in time \(limit 0\.\d+ s"):
+        source(server).manifest(limits(total_s=0.1))
