@@ -18,6 +18,7 @@ from .connection import RequestFailed
 from .installed_model import Engine, Installed, Outcome
 from .memory_settings import FIRST_WITH_LLAMA_SERVER
 from .ollama_names import ModelName, parse_model_name
+from .store_check import check_directory
 from .transfer_progress import Limits, ModelProblem, Progress
 
 PIECE_BYTES = 2**20
@@ -54,6 +55,7 @@ def derive(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pro
     same = there is not None and source.is_of(shown)
     if there and same and texts[0] == texts[1]:
         return Outcome(engine, before=there, after=there, msg=f"is made of {source.words} with these parameters")
+    check_directory(engine)
     source.check(check_mode)
     if not check_mode:
         replaced = engine.manifest() if there else None

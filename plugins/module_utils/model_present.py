@@ -18,6 +18,7 @@ from .gguf_bytes import GgufError
 from .installed_model import Engine, Installed, Outcome
 from .ollama_manifest import Layer, Manifest
 from .registry_source import Source, mirror_of, own_registry, share_of
+from .store_check import check_directory
 from .store_write import all_layers
 from .transfer_progress import Limits, ModelProblem, Progress
 
@@ -71,6 +72,7 @@ def present(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pr
         return Outcome(engine, before=there, after=there, msg="; ".join([f"is the version of {offers[-1].source.place}", *notes]))
     if lacking:
         notes.append(f"{_count(lacking, ' of the installed one was', ' of the installed one were')} missing or cut short")
+    check_directory(engine)
     _check_files(engine, offers[0])
     if check_mode:
         after = Installed(manifest.digest, manifest.total_bytes)

@@ -58,7 +58,8 @@ options:
     type: str
   models_directory:
     description: Directory of the engine's models on the host. Needed with O(mirror) and O(copy_from); with it the free disk
-      space is checked before anything is fetched, and layers of a replaced version are removed.
+      space is checked before anything is fetched, and layers of a replaced version are removed. Refused, before anything is
+      fetched or made, where it lacks the newest model that the engine has.
     type: path
   models_owner:
     description: User, or C(user:group), who owns the files that are written into O(models_directory). Default is whoever runs the

@@ -6,12 +6,17 @@ import hashlib
 import json
 import re
 import shutil
+import urllib.error
 from types import SimpleNamespace
 
 import pytest
 
+from plugins.module_utils.gguf_bytes import GgufError
 from plugins.module_utils.http_client import Client
+from plugins.module_utils.installed_model import Engine
 from plugins.module_utils.model_work import Wanted, work
+from plugins.module_utils.ollama_names import parse_model_name
+from plugins.module_utils.store_check import check_directory
 from plugins.module_utils.transfer_progress import Limits, ModelProblem
 from tests.unit.fake_ollama import FakeOllama, install, pulled
 from tests.unit.scripted_engine import nobody
@@ -296,6 +301,84 @@ def test_what_a_share_without_address_means(engine, server):
     assert do(engine, name_at(server), check_mode=True, copy_from={"url": None, "token": None})["via"] == "registry"
 
 
+def test_what_is_thrown_away_is_not_called_kept(engine, server):
+    have(server, WEIGHTS)
+    path = next(path for path in server.routes if path.endswith(hashlib.sha256(WEIGHTS).hexdigest()))
+    options = {"mirror": server.host, "models_directory": str(engine.store)}
+    server.routes[path] = Reply(200, WEIGHTS[::-1])
+    said = refused(engine, "team/m:7b", **options)
+    assert said.endswith("push the model there again")
+    server.routes[path] = Reply(503)
+    assert refused(engine, "team/m:7b", **options).endswith("what was fetched is kept, run again to go on")
+
+
+@pytest.mark.parametrize("via", ["registry", "mirror", "copy", "check", "derived"])
+@pytest.mark.parametrize("elsewhere", ["empty", "another", "a file"])
+def test_a_directory_of_another_engine_is_refused(engine, server, tmp_path, via, elsewhere):
+    have(server, WEIGHTS)
+    install(engine.store, "Hf.co/Some/Model:Q4_K_M", b"x")
+    directory = tmp_path / "elsewhere"
+    if elsewhere == "another":
+        install(directory, "hf.co/some/model:q4_k_m", b"y")
+    if elsewhere == "a file":
+        directory.write_text("")
+    options = {"models_directory": str(directory)}
+    if via == "mirror":
+        options["mirror"] = server.host
+    if via == "copy":
+        share(server, WEIGHTS, name_at(server))
+        options.update(copying(server))
+    if via == "derived":
+        options.update(state="derived", from_model="hf.co/some/model:q4_k_m", parameters={"num_ctx": 512})
+        engine.shown["Hf.co/Some/Model:Q4_K_M"] = engine.shown["hf.co/some/model:q4_k_m"] = {}
+    said = refused(engine, name_at(server), check_mode=via == "check", **options)
+    got = "digest [0-9a-f]{12}…" if elsewhere == "another" else "no manifest"
+    assert re.search(rf"models_directory {directory}, which has {got} for Hf.co/Some/Model:Q4_K_M, .*OLLAMA_MODELS", said)
+    assert (engine.asked("/api/pull"), engine.created) == ([], [])
+    assert not [path for path in server.paths() if "/blobs/" in path]
+
+
+UNTOLD = {
+    "without a model": [],
+    "only odd answers": [
+        None,
+        7,
+        {"name": 7},
+        {"name": "a/b/c/d", "digest": "0"},
+        {"name": "m:local", "digest": "0"},
+        {"name": "m"},
+    ],
+    "not a list": "none",
+}
+
+
+@pytest.mark.parametrize("case", UNTOLD)
+def test_a_directory_that_cannot_be_told_passes(engine, tmp_path, monkeypatch, case):
+    place = Engine(engine.url, parse_model_name("m"), str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(place.api, "get", lambda _path: {"models": UNTOLD[case]})
+    check_directory(place)
+
+
+def test_a_directory_that_may_not_be_read_passes(engine, monkeypatch):
+    install(engine.store, "m", b"x")
+
+    def forbidden(*_arguments):
+        raise PermissionError
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    check_directory(Engine(engine.url, parse_model_name("n"), str(engine.store)))
+
+
+def test_the_engines_own_directory_in_another_spelling_passes(engine, tmp_path):
+    """A model that the engine calls by other letters than its files have, below a link."""
+    install(engine.store, "Hf.co/Some/Model:Q4_K_M", b"x")
+    (tmp_path / "link").symlink_to(engine.store)
+    place = Engine(engine.url, parse_model_name("n"), str(tmp_path / "link"))
+    (found,) = place.api.get("/api/tags")["models"]
+    place.api.get = lambda _path: {"models": [{**found, "name": found["name"].lower()}]}
+    check_directory(place)
+
+
 ODD = {
     "cloud": ({"name": "gpt-oss:120b-cloud"}, "runs in Ollama's cloud"),
     "name": ({"name": "a/b/c/d"}, "is no name of a model"),
@@ -360,3 +443,18 @@ def test_a_client_can_leave_proxies_aside(monkeypatch):
         client = Client(5.0, use_proxies=False)
         assert client.read_all(client.get(f"{server.url}/x", {}), 100) == b"direct"
         assert server.asked == [Asked("/x", server.asked[0].headers)]
+
+
+@pytest.mark.parametrize(
+    ("error", "limit"), [(urllib.error.URLError(TimeoutError()), "10 s"), (TimeoutError(), "30 s")], ids=["connecting", "waiting"]
+)
+def test_a_timeout_names_the_limit_that_it_hit(error, limit):
+    client = Client(120.0, use_proxies=False)
+    client.clock.start(30.0)
+
+    def opened(*_arguments, **_options):
+        raise error
+
+    client._opener = SimpleNamespace(open=opened)
+    with pytest.raises(GgufError, match=f"limit {limit}"):
+        client.get("http://host/", {})
