@@ -72,6 +72,7 @@ options:
   state_directory:
     description:
       - Directory of the watchdog's files on this host. Where it is there, watchdog and module do not load at the same time.
+      - The file C(lock) in it, which tells them of each other, is left to the directory's owner and root.
     type: path
 attributes:
   check_mode:
@@ -244,7 +245,7 @@ def main() -> None:
         acting = options["state"] == "loaded" and not module.check_mode
         with alone(options["state_directory"] if acting else None, options["timeout_s"]):
             run(module, expected)
-    except (ValueError, Busy) as error:
+    except (ValueError, Busy, OSError) as error:
         module.fail_json(msg=str(error))
 
 
