@@ -147,7 +147,7 @@ def parsed(data: str) -> dict[str, Any]:
 def error_text(error: Any) -> str:
     """The message of an OpenAI-style error object, or as much of anything else as fits a line."""
     message = error.get("message") if isinstance(error, dict) else error
-    return str(message if message else error)[:EXCERPT_CHARACTERS]
+    return str(cleaned(str(message if message else error)))[:EXCERPT_CHARACTERS]
 
 
 def cleaned(value: Any, depth: int = 0) -> Any:

@@ -130,4 +130,4 @@ def _escaped(value: str) -> str:
 
 
 def _number(value: Any) -> str:
-    return str(int(value)) if float(value).is_integer() else repr(float(value))
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)

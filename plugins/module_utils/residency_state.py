@@ -20,6 +20,7 @@ WINDOW_S = 900.0
 MOST = {"failed": 3, "evicted": 5}
 WAIT_S = 300.0
 WAIT_MOST_S = 3600.0
+WAIT_LEVEL_MOST = 8
 COUNTED = ("evictions", "losses", "loads", "load_failures")
 Receipt = Mapping[str, Any]
 
@@ -62,8 +63,18 @@ def moment(seconds: float | None) -> str | None:
 
 
 def seconds_of(text: Any) -> float | None:
-    """The moment in a text of ours. Raises ValueError, TypeError."""
-    return None if text is None else datetime.fromisoformat(text).timestamp()
+    """The moment in a text of ours. Raises ValueError, TypeError, OverflowError."""
+    if text is None:
+        return None
+    seconds = datetime.fromisoformat(text).timestamp()
+    if seconds < 0:
+        raise ValueError(f"got the moment {text!r}, expected one since 1970")
+    return seconds
+
+
+def wait_s(level: int) -> float:
+    """How long a model is left alone when that happens so many times in a row, from 1 on."""
+    return min(WAIT_S * 2.0 ** (level - 1), WAIT_MOST_S)
 
 
 def event(now: float, kind: str, model: str | None, text: str) -> dict[str, Any]:
@@ -76,9 +87,9 @@ def restored(document: Mapping[str, Any] | None, expected: Sequence[Expected], n
     if document is None:
         return State(now, records={model.name: Record() for model in expected})
     try:
-        records = {entry["name"]: _record(entry) for entry in document["models"]}
+        records = {entry["name"]: _record(entry, now) for entry in document["models"]}
         counters, engine = document["counters"], document["engine"]
-        state = State(float(seconds_of(document["began_at"]) or now), engine["up"], engine["instance"])
+        state = State(_past(document["began_at"], now) or now, engine["up"], engine["instance"])
         state.restarts, state.runs = int(counters["engine_restarts"]), int(counters["runs"])
         state.records = {model.name: records.get(model.name) or Record() for model in expected}
         state.last_events = [dict(entry) for entry in document["last_events"]]
@@ -87,16 +98,24 @@ def restored(document: Mapping[str, Any] | None, expected: Sequence[Expected], n
     return state
 
 
-def _record(entry: Mapping[str, Any]) -> Record:
+def _record(entry: Mapping[str, Any], now: float) -> Record:
+    level, until = max(0, min(int(entry["wait_level"]), WAIT_LEVEL_MOST)), seconds_of(entry["wait_until"])
     return Record(
         loaded=bool(entry["was_loaded"]),
-        since=seconds_of(entry["since"]),
+        since=_past(entry["since"], now),
         kinds=[str(kind) for kind in entry["kinds"]],
-        strikes={kind: [float(seconds_of(at) or 0) for at in entry["strikes"][kind]] for kind in MOST},
-        wait_level=int(entry["wait_level"]),
-        wait_until=seconds_of(entry["wait_until"]),
+        strikes={kind: [_past(at, now) or 0.0 for at in entry["strikes"][kind]] for kind in MOST},
+        wait_level=level,
+        # Longer than the wait itself can only be left by a clock that was ahead and was set right since.
+        wait_until=until if until is not None and until <= now + wait_s(level) else None,
         **{name: int(entry[name]) for name in COUNTED},
     )
+
+
+def _past(text: Any, now: float) -> float | None:
+    """A moment that is over: by a clock that was ahead it may be written as one to come."""
+    seconds = seconds_of(text)
+    return None if seconds is None else min(seconds, now)
 
 
 def observe(
@@ -122,6 +141,7 @@ def observe(
         if record.loaded and not loaded_as(model, receipt):
             events.append(_lost(record, model.name, again, known, now))
         events += _changes(record, model, receipt, now)
+        _note(record, model, receipt, now)
     state.up, state.instance = True, instance
     return events
 
@@ -136,7 +156,6 @@ def _engine_events(state: State, instance: str | None, now: float) -> list[dict[
 
 
 def _lost(record: Record, name: str, again: bool, known: bool, now: float) -> dict[str, Any]:
-    record.loaded, record.since = False, None
     if again:
         return event(now, "gone", name, "is gone with the engine that was started again")
     record.strikes["evicted"].append(now)
@@ -151,6 +170,13 @@ def _changes(record: Record, model: Expected, receipt: Receipt, now: float) -> l
     """What is wrong now and was not at the end of the last run; that it is missing is told otherwise."""
     found = [finding for finding in model_findings(model, receipt) if finding.kind not in ("missing", *record.kinds)]
     return [event(now, finding.kind, model.name, finding.text) for finding in found]
+
+
+def _note(record: Record, model: Expected, receipt: Receipt, now: float) -> None:
+    """Remember how a model is, so that the next run tells what is new by then."""
+    record.loaded = bool(loaded_as(model, receipt))
+    record.since = (record.since or now) if record.loaded else None
+    record.kinds = [finding.kind for finding in model_findings(model, receipt)]
 
 
 def waiting(state: State, now: float) -> frozenset[str]:
@@ -169,9 +195,7 @@ def settle(state: State, expected: Sequence[Expected], outcome: Outcome, now: fl
         kinds = [kind for kind, name, _text in outcome.steps if name == model.name]
         record.loads += kinds.count("loaded")
         record.load_failures += kinds.count("load_failed")
-        record.loaded = bool(loaded_as(model, outcome.receipt))
-        record.since = (record.since or now) if record.loaded else None
-        record.kinds = [finding.kind for finding in outcome.findings if finding.model == model.name]
+        _note(record, model, outcome.receipt, now)
         if kinds and (ORDERED.intersection(record.kinds) or "load_failed" in kinds):
             record.strikes["failed"].append(now)
         events += _patience(record, model.name, now)
@@ -184,13 +208,13 @@ def _patience(record: Record, name: str, now: float) -> list[dict[str, Any]]:
     if record.wait_until is not None and now >= record.wait_until:
         record.wait_until = None
     if record.since is not None and now - record.since >= WINDOW_S and not any(record.strikes.values()):
-        record.wait_level = 0
+        record.wait_level, record.wait_until = 0, None
     over = [kind for kind, most in MOST.items() if len(record.strikes[kind]) >= most]
     if not over or record.wait_until is not None:
         return []
-    wait_s = min(WAIT_S * 2**record.wait_level, WAIT_MOST_S)
     why = " and ".join(f"{kind} {len(record.strikes[kind])} times" for kind in over)
-    record.wait_until, record.wait_level = now + wait_s, min(record.wait_level + 1, 8)
+    record.wait_level = min(record.wait_level + 1, WAIT_LEVEL_MOST)
+    record.wait_until = now + wait_s(record.wait_level)
     record.strikes = {kind: [] for kind in MOST}
     text = f"{why} within {WINDOW_S / 60:g} minutes: the next attempt is at {moment(record.wait_until)}"
     return [event(now, "waits", name, text)]

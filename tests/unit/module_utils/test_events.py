@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.module_utils.connection import RequestFailed
-from plugins.module_utils.events import NESTING_MOST, Answer, EventParser, cleaned
+from plugins.module_utils.events import NESTING_MOST, Answer, EventParser, cleaned, error_text
 from tests.unit.any_text import any_text
 
 GRAMMARS = [
@@ -159,6 +159,10 @@ def test_what_is_kept_can_always_be_written(value: object) -> None:
 )
 def test_foreign_values_are_cleaned(value: object, expected: object) -> None:
     assert cleaned(value) == expected
+
+
+def test_an_error_can_always_be_written() -> None:
+    assert error_text({"message": "a\ud83d"}) == "a\ufffd"
 
 
 def test_deep_nesting_is_cut() -> None:

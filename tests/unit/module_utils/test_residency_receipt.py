@@ -50,6 +50,12 @@ def test_every_sample_has_a_help_and_a_type_of_its_own() -> None:
     assert all((kind == "counter") == name.endswith("_total") for name, kind in typed.items())
 
 
+def test_a_number_may_be_of_any_size() -> None:
+    found = resident()
+    found["models"][0]["size_bytes"] = 10**400
+    assert f'homelab_llm_model_memory_bytes{{model="a"}} {10**400}\n' in metrics_text(found)
+
+
 def test_the_samples_are_those_of_the_document() -> None:
     text = metrics_text(resident())
     for sample in (

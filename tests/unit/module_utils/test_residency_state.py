@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from plugins.module_utils.residency_receipt import receipt_document
-from plugins.module_utils.residency_state import MOST, WAIT_MOST_S, WAIT_S, WINDOW_S, State, observe, restored, settle, waiting
+from plugins.module_utils.residency_state import (
+    MOST,
+    WAIT_LEVEL_MOST,
+    WAIT_MOST_S,
+    WAIT_S,
+    WINDOW_S,
+    State,
+    moment,
+    observe,
+    restored,
+    settle,
+    waiting,
+)
 from plugins.module_utils.resident_loading import Outcome, reach
 from tests.unit.residencies import SOON, ThoughtEngine, loaded, wanted
 
@@ -144,12 +156,61 @@ def test_a_model_that_stays_begins_anew() -> None:
     assert (watched.model("a")["wait_level"], watched.model("a")["wait_until"]) == (0, None)
 
 
+@pytest.mark.parametrize("ahead_s", [WAIT_S / 2, 2 * WAIT_S, WAIT_MOST_S, 400 * 86400.0])
+def test_a_clock_that_was_ahead_keeps_no_model_away(ahead_s: float) -> None:
+    watched = Watched(ThoughtEngine(broken=("a",)))
+    watched.now += ahead_s
+    while "waits a" not in watched.run():
+        pass
+    watched.engine.broken = ()
+    watched.now -= ahead_s
+    assert watched.run() == ["loaded a"]
+    state = restored(watched.document, EXPECTED, watched.now)
+    assert (state.began <= watched.now, state.records["b"].since) == (True, watched.now)
+
+
+def test_a_model_that_stayed_while_it_was_left_alone_begins_anew() -> None:
+    watched = Watched(ThoughtEngine(broken=("a",)))
+    for _number in range(MOST["failed"]):
+        watched.run()
+    record = watched.state.records["a"]
+    record.wait_level, record.wait_until = WAIT_LEVEL_MOST, watched.now + WAIT_MOST_S
+    watched.document = receipt_document(watched.state, EXPECTED, Outcome(watched.engine.look()), "", watched.now)
+    watched.engine.models["a"], watched.engine.broken = loaded("a"), ()
+    assert [watched.run(), watched.run(after_s=WINDOW_S)] == [[], []]
+    del watched.engine.models["a"]
+    assert watched.run() == ["evicted a", "loaded a"]
+
+
 def test_old_strikes_are_forgotten() -> None:
     watched = Watched()
     watched.run()
     for _number in range(2 * MOST["evicted"]):
         del watched.engine.models["b"]
         assert "waits b" not in watched.run(after_s=WINDOW_S / 2)
+
+
+FAR = "9999-12-31T23:59:59-12:00"
+HAND_MADE: list[dict[str, Any]] = [
+    {"wait_level": 5000},
+    {"wait_level": -2000},
+    {"wait_until": FAR},
+    {"since": FAR},
+    {"strikes": {"failed": [FAR], "evicted": [FAR] * 9}},
+    {"strikes": {"failed": [moment(NOW)] * 9, "evicted": [moment(NOW)] * 9}, "wait_level": 5000},
+]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+@pytest.mark.parametrize("changes", HAND_MADE)
+def test_a_value_that_was_made_by_hand_is_brought_into_its_bounds(changes: dict[str, Any], dead: bool) -> None:
+    watched = Watched()
+    watched.run()
+    watched.model("a").update(changes)
+    del watched.engine.models["a"]
+    watched.engine.dead = dead
+    assert watched.run()[0] == ("engine_down" if dead else "evicted a")
+    assert watched.state.records["a"].wait_level in range(WAIT_LEVEL_MOST + 1)
 
 
 def test_models_come_and_go_with_the_configuration() -> None:
@@ -168,6 +229,7 @@ def test_models_come_and_go_with_the_configuration() -> None:
         {"counters": None},
         {"engine": {}},
         {"began_at": "yesterday"},
+        {"began_at": "0001-01-01T00:00:00+00:00"},
         {"last_events": [5]},
     ],
 )
