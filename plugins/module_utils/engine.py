@@ -53,24 +53,25 @@ def engine_settings(pid: int | None, unit: str | None, log: str | None) -> dict[
     return {"environment": environment_of(pid) if pid else None, "effective": _logged(pid, unit, log)}
 
 
-def port_of(url: str) -> int | None:
-    """The port in an address, None where there is none."""
+def place_of(url: str) -> tuple[str, int] | None:
+    """Host and port in an address, None where one is missing."""
     try:
-        return urlsplit(url).port
+        parts = urlsplit(url)
+        return (parts.hostname, parts.port) if parts.hostname and parts.port else None
     except ValueError:
         return None
 
 
 def serving_process(url: str) -> int | None:
-    """The process of this host that listens on the port of ``url``; None where there is none or we may not know."""
-    port = port_of(url)
-    return listener(port) if port else None
+    """The process of this host that answers at ``url``; None where there is none or we may not know."""
+    place = place_of(url)
+    return listener(*place) if place else None
 
 
 def serving_identity(url: str) -> str | None:
-    """What listens on the port of ``url`` on this host, as a text that changes when it is started again."""
-    port = port_of(url)
-    return listener_identity(port) if port else None
+    """What answers at ``url`` on this host, as a text that changes when it is started again."""
+    place = place_of(url)
+    return listener_identity(*place) if place else None
 
 
 def environment_of(pid: int) -> dict[str, str] | None:

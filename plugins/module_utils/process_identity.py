@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 import subprocess
+import sys
 from datetime import datetime, timezone
 from typing import Iterable, NamedTuple
 
@@ -83,18 +86,52 @@ def parse_ps(pid: int, line: str) -> Process | None:
     return Process(pid, f"{pid}:{start.isoformat()}", start.isoformat())
 
 
-def listening_inodes(table: str) -> dict[str, int]:
-    """Socket inode to TCP port of every listening socket in a /proc/net/tcp table (0A: LISTEN, linux/net/tcp_states.h)."""
+def listening_inodes(table: str) -> dict[str, tuple[str, int]]:
+    """Socket inode to address and TCP port of every listening socket in a /proc/net/tcp table (0A: LISTEN,
+    linux/net/tcp_states.h)."""
     rows = (line.split() for line in table.splitlines()[1:])
-    return {row[9]: int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 9 and row[3] == "0A"}
+    found = {row[9]: row[1].rpartition(":") for row in rows if len(row) > 9 and row[3] == "0A"}
+    return {inode: (table_address(address), int(port, 16)) for inode, (address, _colon, port) in found.items()}
+
+
+def table_address(digits: str) -> str:
+    """An address of a /proc/net/tcp table: words of four bytes, each in the order of the machine."""
+    words = [digits[start : start + 8] for start in range(0, len(digits), 8)]
+    packed = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
+    return plain_address(socket.inet_ntop(socket.AF_INET6 if len(packed) > 4 else socket.AF_INET, packed))
+
+
+def plain_address(text: str) -> str:
+    """An address as it is compared: an IPv4 one inside of IPv6 is an IPv4 one."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def reached_addresses(host: str) -> list[str]:
+    """Local addresses whose listener a connection to ``host`` comes to, the first that there is; none where no address is known.
+
+    Of two listeners the system takes the one of the very address (net/ipv4/inet_hashtables.c). A connection to any address is one
+    to the loopback's.
+    """
+    loopbacks = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    try:
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    found = [plain_address(str(answer[4][0])) for answer in answers]
+    return [
+        near
+        for address in found
+        for near in (loopbacks.get(address, address), *(["0.0.0.0"] if ":" not in address else []), "::")
+    ]
 
 
 def listening_ports(pids: Iterable[int]) -> dict[int, list[int]]:
     """The TCP ports that processes listen on, by process id; empty where they cannot be told."""
-    inodes: dict[str, int] = {}
+    inodes: dict[str, tuple[str, int]] = {}
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         inodes.update(listening_inodes(read(name)))
-    return {pid: sorted({inodes[inode] for inode in socket_inodes(pid) if inode in inodes}) for pid in pids}
+    return {pid: sorted({inodes[inode][1] for inode in socket_inodes(pid) if inode in inodes}) for pid in pids}
 
 
 def socket_inodes(pid: int) -> list[str]:
@@ -110,38 +147,62 @@ def socket_inodes(pid: int) -> list[str]:
     return found
 
 
-def port_inodes(port: int) -> set[str]:
-    """Inodes of the sockets that listen on a TCP port, of any address; who owns them is not asked, so anybody may."""
+def port_inodes(host: str, port: int) -> set[str]:
+    """Inodes of the sockets that answer at a host's TCP port; who owns them is not asked, so anybody may."""
     tables = (listening_inodes(read(name)) for name in ("/proc/net/tcp", "/proc/net/tcp6"))
-    return {inode for table in tables for inode, listened in table.items() if listened == port}
+    listening = [(inode, *place) for table in tables for inode, place in table.items()]
+    return set(nearest(host, [(inode, address) for inode, address, listened in listening if listened == port]))
 
 
-def listener_identity(port: int) -> str | None:
-    """What listens on a TCP port of this machine, as a text that changes when it is started again; None where nobody does.
+def nearest(host: str, listeners: list[tuple[str, str]]) -> list[str]:
+    """Of listeners with their addresses those that a connection to ``host`` comes to."""
+    at = (([name for name, own in listeners if own == address]) for address in reached_addresses(host))
+    return next((names for names in at if names), [])
+
+
+def listener_identity(host: str, port: int) -> str | None:
+    """What answers at a TCP port of this machine, as a text that changes when it is started again; None where nobody does.
 
     A socket's inode is counted up from boot on, so a new listener never has the one of the old.
     """
     if os.path.isdir("/proc/self"):
-        inodes = sorted(port_inodes(port))
+        inodes = sorted(port_inodes(host, port))
         return ":".join([read("/proc/sys/kernel/random/boot_id").strip(), *inodes]) if inodes else None
-    found = [process.identity for process in map(find, listeners_by_lsof(port)) if process]
+    found = [process.identity for process in map(find, listeners_by_lsof(host, port)) if process]
     return " ".join(sorted(found)) or None
 
 
-def listener(port: int) -> int | None:
-    """The process that listens on a TCP port, None where there is none or we may not know."""
+def listener(host: str, port: int) -> int | None:
+    """The process that answers at a TCP port of this machine, None where there is none or we may not know."""
     if not os.path.isdir("/proc/self"):
-        return next(iter(listeners_by_lsof(port)), None)
-    inodes = port_inodes(port)
+        return next(iter(listeners_by_lsof(host, port)), None)
+    inodes = port_inodes(host, port)
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return next((pid for pid in pids if inodes and inodes.intersection(socket_inodes(pid))), None)
 
 
-def listeners_by_lsof(port: int) -> list[int]:
-    """Processes that listen on a TCP port, where there is no process file system (macOS)."""
+def listeners_by_lsof(host: str, port: int) -> list[int]:
+    """Processes that answer at a TCP port, where there is no process file system (macOS)."""
     try:
-        command = ["lsof", "-nP", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"]
+        command = ["lsof", "-nP", "-Fptn", f"-iTCP:{port}", "-sTCP:LISTEN"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [int(line) for line in done.stdout.split() if line.isdigit()]
+    return sorted({int(pid) for pid in nearest(host, parse_lsof(done.stdout))})
+
+
+def parse_lsof(text: str) -> list[tuple[str, str]]:
+    """Process id and address of each socket in the output of `lsof -Fptn`: a letter and a value per line, of a process, then of
+    its files."""
+    found, pid, kind = [], "", ""
+    for line in text.splitlines():
+        field, value = line[:1], line[1:]
+        if field == "p":
+            pid = value
+        elif field == "t":
+            kind = value
+        elif field == "n":
+            address = value.rpartition(":")[0].strip("[]")
+            any_address = "0.0.0.0" if kind == "IPv4" else "::"
+            found.append((pid, any_address if address == "*" else plain_address(address)))
+    return found

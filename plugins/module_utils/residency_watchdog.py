@@ -61,10 +61,11 @@ class Configuration:
     load_timeout_s: float
 
     @property
-    def port(self) -> int | None:
-        """The port of ``url``, by which a restart of the engine is told."""
+    def listener(self) -> tuple[str, int] | None:
+        """Host and port of ``url``, by which a restart of the engine is told. Raises ValueError."""
         parts = urlsplit(self.url)
-        return parts.port or DEFAULT_PORTS.get(parts.scheme)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+        return (parts.hostname, port) if parts.hostname and port else None
 
 
 def configuration(path: str) -> Configuration:
@@ -84,7 +85,7 @@ def configuration(path: str) -> Configuration:
     try:
         expected = tuple(expected_models(given.get("models")))
         found = Configuration(given["url"], expected, given["state_directory"], given.get("textfile_directory"), timeout)
-        if found.port is None:
+        if found.listener is None:
             raise ValueError(f"url: got {found.url!r}, expected http://ADDRESS:PORT")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -98,7 +99,7 @@ def watch(wanted: Configuration, now: float) -> list[dict[str, Any]]:
         state, events = remembered(wanted, now)
         engine = ResidentEngine(wanted.url, wanted.load_timeout_s)
         receipt = engine.look()
-        instance = listener_identity(wanted.port) if wanted.port else None
+        instance = listener_identity(*wanted.listener) if wanted.listener else None
         events += observe(state, wanted.expected, receipt, instance, now)
         outcome = reach(engine, wanted.expected, receipt, waiting(state, now))
         now = max(now, time.time())

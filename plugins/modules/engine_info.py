@@ -39,7 +39,7 @@ options:
     description: File on this host that the server logs to, instead of the journal.
     type: path
   find_process:
-    description: Look on this host for the process that listens on the port of O(url), instead of O(pid).
+    description: Look on this host for the process that answers at the address and port of O(url), instead of O(pid).
     type: bool
     default: false
 extends_documentation_fragment: [homelab.llm.reads_only]

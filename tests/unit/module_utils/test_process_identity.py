@@ -45,8 +45,61 @@ TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when re
 """
 
 
+@pytest.mark.skipif(sys.byteorder != "little", reason="the table is one of a little-endian machine")
 def test_only_listening_sockets_count():
-    assert process_identity.listening_inodes(TABLE) == {"1001": 18100}
+    assert process_identity.listening_inodes(TABLE) == {"1001": ("127.0.0.1", 18100)}
+
+
+# Addresses as the system shows them, with what listens there; the host that is asked; who answers.
+ANY, ANY_6 = "0.0.0.0", "::"
+REACHED = [
+    ({"127.0.0.1": "engine", "127.0.0.9": "other"}, "127.0.0.1", "engine"),
+    ({"127.0.0.9": "other", "::1": "other"}, "127.0.0.1", None),
+    ({ANY: "engine"}, "127.0.0.9", "engine"),
+    ({ANY_6: "engine"}, "127.0.0.1", "engine"),
+    ({ANY_6: "other", ANY: "engine"}, "127.0.0.1", "engine"),
+    ({ANY_6: "other", ANY: "other", "127.0.0.1": "engine"}, "127.0.0.1", "engine"),
+    ({ANY: "other", "::1": "engine"}, "::1", "engine"),
+    ({ANY: "other"}, "::1", None),
+    ({ANY_6: "engine"}, "::1", "engine"),
+    ({"127.0.0.1": "engine"}, ANY, "engine"),
+    ({"127.0.0.1": "engine"}, "::ffff:127.0.0.1", "engine"),
+    ({"127.0.0.1": "engine"}, "no..host", None),
+]
+
+
+@pytest.mark.parametrize(("listeners", "host", "expected"), REACHED)
+def test_of_all_listeners_on_a_port_the_one_at_the_address_answers(listeners, host, expected):
+    found = process_identity.nearest(host, [(name, address) for address, name in listeners.items()])
+    assert found == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [
+        (socket.AF_INET, "127.0.0.1"),
+        (socket.AF_INET, ANY),
+        (socket.AF_INET6, "::1"),
+        (socket.AF_INET6, ANY_6),
+        (socket.AF_INET6, "::ffff:127.0.0.1"),
+    ],
+)
+def test_a_listener_is_told_from_one_on_the_same_port_of_another_address(family, address):
+    with socket.socket(family) as server, socket.socket() as other:
+        try:
+            server.bind((address, 0))
+        except OSError as error:
+            pytest.skip(f"no {address} here: {error}")
+        server.listen()
+        port, host = server.getsockname()[1], {"::1": "::1"}.get(address, "127.0.0.1")
+        before = process_identity.listener_identity(host, port)
+        if address not in (ANY, ANY_6):
+            other.bind(("127.0.0.9", port))
+            other.listen()
+            assert process_identity.listener_identity("127.0.0.9", port) not in (None, before)
+        assert before is not None
+        assert process_identity.listener_identity(host, port) == before
+        assert process_identity.listener(host, port) == os.getpid()
 
 
 def test_this_process_is_found_with_its_ports():
@@ -63,12 +116,24 @@ def test_an_ended_process_is_none():
     assert process_identity.find(None) is None
 
 
-@pytest.mark.parametrize(("said", "expected"), [("echo 41; echo 42", [41, 42]), ("exit 1", []), (None, [])])
-def test_where_there_is_no_process_file_system_lsof_knows_who_listens(said, expected, tmp_path, monkeypatch):
+# What `lsof -Fptn` of release 4.95 says.
+LSOF = "printf '%s\\n' p41 f3 tIPv4 n127.0.0.1:80 p42 f3 tIPv4 n127.0.0.9:80 p43 f3 tIPv6 'n*:80' f4 tIPv6 'n[::1]:80'"
+SAID = [
+    (LSOF, "127.0.0.1", [41]),
+    (LSOF, "127.0.0.2", [43]),
+    (LSOF, "::1", [43]),
+    ("printf '%s\\n' p42 f3 tIPv6 'n*:80' p41 f3 tIPv4 'n*:80'", "127.0.0.1", [41]),
+    ("exit 1", "127.0.0.1", []),
+    (None, "127.0.0.1", []),
+]
+
+
+@pytest.mark.parametrize(("said", "host", "expected"), SAID)
+def test_where_there_is_no_process_file_system_lsof_knows_who_listens(said, host, expected, tmp_path, monkeypatch):
     if said:
         (tmp_path / "lsof").write_text(f"#!/bin/sh\n{said}\n")
         (tmp_path / "lsof").chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     else:
         monkeypatch.setenv("PATH", str(tmp_path))
-    assert process_identity.listeners_by_lsof(1) == expected
+    assert process_identity.listeners_by_lsof(host, 80) == expected

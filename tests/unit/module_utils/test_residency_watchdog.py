@@ -141,6 +141,7 @@ BAD = [
     ({"url": None}, "url: got None, expected text"),
     ({"url": "host:1"}, "url: got 'host:1', expected http://ADDRESS:PORT"),
     ({"url": "http://a:x"}, "could not be cast to integer"),
+    ({"url": "http://:80"}, "url: got 'http://:80', expected http://ADDRESS:PORT"),
     ({"state_directory": 5}, "state_directory: got 5"),
     ({"textfile_directory": 5}, "textfile_directory: got 5"),
     ({"load_timeout_s": 0}, "load_timeout_s: got 0, expected seconds"),
@@ -164,9 +165,11 @@ def test_no_configuration_is_refused(tmp_path: Path) -> None:
         configuration(str(tmp_path / "none.json"))
 
 
-@pytest.mark.parametrize(("url", "port"), [("http://a", 80), ("https://a", 443), ("http://[::1]:11434", 11434)])
-def test_the_port_tells_one_engine_from_the_next(url: str, port: int, tmp_path: Path) -> None:
-    assert configuration(str(configured(tmp_path, url))).port == port
+@pytest.mark.parametrize(
+    ("url", "place"), [("http://a", ("a", 80)), ("https://a", ("a", 443)), ("http://[::1]:11434", ("::1", 11434))]
+)
+def test_address_and_port_tell_one_engine_from_the_next(url: str, place: tuple[str, int], tmp_path: Path) -> None:
+    assert configuration(str(configured(tmp_path, url))).listener == place
 
 
 @pytest.fixture
