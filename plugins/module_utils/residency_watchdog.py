@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 
 from .process_identity import listener_identity
 from .residency_files import Busy, append_events, locked, read_object, write_whole
-from .residency_receipt import EVENTS_SHOWN, metrics_text, receipt_document
+from .residency_receipt import metrics_text, receipt_document
 from .residency_state import State, event, observe, restored, settle, waiting
 from .resident_engine import LOAD_TIMEOUT_S, ResidentEngine
 from .resident_loading import Outcome, reach
-from .resident_set import Expected, expected_models
+from .resident_set import Expected, expected_models, findings
 
 # This file and everything of ours that it imports: what the role copies. A test follows the imports.
 FILES = (
@@ -101,11 +101,14 @@ def watch(wanted: Configuration, now: float) -> list[dict[str, Any]]:
         receipt = engine.look()
         instance = listener_identity(*wanted.listener) if wanted.listener else None
         events += observe(state, wanted.expected, receipt, instance, now)
+        state.last_events += events
+        unwritten = kept_before(wanted, state, receipt, events, now)
         outcome = reach(engine, wanted.expected, receipt, waiting(state, now))
         now = max(now, time.time())
-        events += settle(state, wanted.expected, outcome, now)
-        record(wanted, state, outcome, events, now)
-    return events
+        done = settle(state, wanted.expected, outcome, now)
+        state.last_events += done
+        record(wanted, state, outcome, [*unwritten, *done], now)
+    return [*events, *done]
 
 
 def remembered(wanted: Configuration, now: float) -> tuple[State, list[dict[str, Any]]]:
@@ -116,14 +119,34 @@ def remembered(wanted: Configuration, now: float) -> tuple[State, list[dict[str,
         return restored(None, wanted.expected, now), [event(now, "state_lost", None, f"counters begin anew: {error}")]
 
 
-def record(wanted: Configuration, state: State, outcome: Outcome, events: list[dict[str, Any]], now: float) -> None:
-    """Write the three files, and the metrics once more where a collector looks for them. Raises OSError."""
-    state.last_events = [*state.last_events, *events][-EVENTS_SHOWN:]
-    document = receipt_document(state, wanted.expected, outcome, wanted.url, now)
-    text, folder = metrics_text(document), wanted.state_directory
+def kept_before(
+    wanted: Configuration, state: State, receipt: dict[str, Any], events: list[dict[str, Any]], now: float
+) -> list[dict[str, Any]]:
+    """Write what was seen before anything is loaded: that takes minutes, in which this process may be ended.
+
+    Returns the events that are still to be written. A full disk keeps no model from being loaded.
+    """
+    if not events or receipt["error"] is not None:
+        return events
+    try:
+        keep(wanted, state, Outcome(receipt, findings(wanted.expected, receipt)), events, now)
+    except OSError:
+        return events
+    return []
+
+
+def keep(wanted: Configuration, state: State, outcome: Outcome, events: list[dict[str, Any]], now: float) -> dict[str, Any]:
+    """Write the state, which is returned, and add events to theirs. Raises OSError."""
+    document, folder = receipt_document(state, wanted.expected, outcome, wanted.url, now), wanted.state_directory
     write_whole(os.path.join(folder, "residency.json"), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     append_events(os.path.join(folder, "events.jsonl"), events)
-    write_whole(os.path.join(folder, "residency.prom"), text)
+    return document
+
+
+def record(wanted: Configuration, state: State, outcome: Outcome, events: list[dict[str, Any]], now: float) -> None:
+    """Write the three files, and the metrics once more where a collector looks for them. Raises OSError."""
+    text = metrics_text(keep(wanted, state, outcome, events, now))
+    write_whole(os.path.join(wanted.state_directory, "residency.prom"), text)
     if wanted.textfile_directory:
         write_whole(os.path.join(wanted.textfile_directory, TEXTFILE), text)
 
@@ -131,10 +154,12 @@ def record(wanted: Configuration, state: State, outcome: Outcome, events: list[d
 def turn(path: str) -> int:
     """One run, told on standard output; its exit status."""
     try:
-        events = watch(configuration(path), time.time())
+        wanted = configuration(path)
     except ValueError as error:
         say(f"configuration: {error}", sys.stderr)
         return 2
+    try:
+        events = watch(wanted, time.time())
     except Busy as error:
         say(str(error))
         return 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from plugins.module_utils import residency_watchdog
 from plugins.module_utils.residency_files import locked
 from plugins.module_utils.residency_watchdog import FILES, TEXTFILE, configuration, main
 from tests.unit.residencies import FOREVER
@@ -101,6 +102,66 @@ def test_a_run_loads_and_writes_what_it_saw(tmp_path: Path, capsys: pytest.Captu
     assert "evicted: a: was evicted" in capsys.readouterr().out
     modes = {(tmp_path / "state" / name).stat().st_mode & 0o777 for name in ("residency.json", "residency.prom", "events.jsonl")}
     assert modes == {0o644}
+
+
+def ended(*_arguments: Any) -> None:
+    raise SystemExit(0)
+
+
+def test_what_was_seen_is_kept_where_it_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ollama = Ollama()
+    with ScriptedEngine(ollama) as server:
+        path = configured(tmp_path, server.url)
+        assert run(path) == 0
+        ollama.loaded.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(residency_watchdog, "reach", ended)
+            with pytest.raises(SystemExit):
+                run(path)
+        assert (seen(tmp_path)["findings"], seen(tmp_path)["models"][0]["loaded"]) == (["a is not loaded"], False)
+        assert run(path) == 0
+    assert [seen(tmp_path)["counters"][name] for name in ("runs", "evictions", "engine_restarts", "loads")] == [3, 1, 0, 2]
+    assert events(tmp_path) == ["loaded", "evicted", "loaded"]
+    assert [item["kind"] for item in seen(tmp_path)["last_events"]] == events(tmp_path)
+
+
+def test_what_a_client_changed_is_told_once_where_it_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedEngine(Ollama()) as server:
+        assert run(configured(tmp_path, server.url)) == 0
+        monkeypatch.setattr(residency_watchdog, "reach", ended)
+        for _number in range(2):
+            with pytest.raises(SystemExit):
+                run(configured(tmp_path, server.url, models=[{"name": "a", "context_tokens": 256}]))
+            # Without anything to tell a run is written when it is over.
+            assert events(tmp_path) == ["loaded", "context"]
+
+
+def test_events_that_cannot_be_written_keep_no_model_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ollama = Ollama()
+    with ScriptedEngine(ollama) as server:
+        path = configured(tmp_path, server.url)
+        run(path)
+        ollama.loaded.clear()
+        (tmp_path / "state" / "events.jsonl").unlink()
+        (tmp_path / "state" / "events.jsonl.new").mkdir()
+        assert run(path) == 1
+        assert ollama.loaded == ["a"]
+        (tmp_path / "state" / "events.jsonl.new").rmdir()
+        assert run(path) == 0
+    assert "cannot write what was seen" in capsys.readouterr().err
+    assert [item["kind"] for item in seen(tmp_path)["last_events"]] == ["loaded", "evicted", "loaded"]
+
+
+def test_texts_that_no_file_can_carry_are_cleaned(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "residency.json"
+    with ScriptedEngine(Ollama()) as server:
+        configured_path = configured(tmp_path, server.url)
+        run(configured_path)
+        document = seen(tmp_path)
+        document["last_events"].append({"at": "x", "kind": "\ud800", "model": None, "text": "y"})
+        path.write_text(json.dumps(document))
+        assert run(configured_path) == 0
+    assert seen(tmp_path)["last_events"][-1]["kind"] == "\ufffd"
 
 
 def test_a_dead_engine_is_no_error(tmp_path: Path) -> None:
