@@ -9,23 +9,32 @@ are given, all its other layers are taken over.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import os
 import re
 from typing import Any, Iterator, Mapping, Protocol
 
 from .connection import RequestFailed
+from .gguf_bytes import GgufError
+from .gguf_header import read_file
 from .installed_model import Engine, Installed, Outcome
 from .memory_settings import FIRST_WITH_LLAMA_SERVER
+from .model_parameters import listed, parameters_text, shown_parameters, wanted_parameters
+from .ollama_manifest import parse_manifest
 from .ollama_names import ModelName, parse_model_name
+from .ollama_store import manifest_bytes
 from .store_check import check_directory
 from .transfer_progress import Limits, ModelProblem, Progress
 
 PIECE_BYTES = 2**20
 BLOB = re.compile(r"sha256[-:][0-9a-f]{64}")
 # Since llama-server loads all models, Ollama writes a file anew at create, so that the digest of its blob says nothing about it.
+# The parameters stand beside it, because Ollama adds some of its own.
 FILE_NOTE = "Made by homelab.llm from a GGUF file with sha256:{digest}"
-PARAMETER_LINE = re.compile(r"(?P<name>\S+)\s+(?P<value>.*)")
+NOTED_PARAMETERS = re.compile(r" and parameters (\{.*\})")
+FILE_WORDS = ("FROM ", "ADAPTER ", "DRAFT ")
+# Ollama itself ends with these; others come from a proxy before it.
+LAST_STATUS_OF_OLLAMA = 500
 
 
 class Wanted(Protocol):
@@ -41,26 +50,25 @@ class Wanted(Protocol):
 
 def derive(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, progress: Progress) -> Outcome:
     """Have the derived model. Raises ModelProblem, GgufError or RequestFailed."""
-    own = _own_parameters(wanted.parameters)
+    own = wanted_parameters(wanted.parameters)
     there = engine.installed()
     shown = _show(engine, engine.name) if there else {}
     source: _Model | _File
     if wanted.from_file:
-        source = _File(engine, wanted.from_file, progress)
+        source = _File(engine, wanted.from_file, own, progress)
     else:
         source = _Model(engine, parse_model_name(str(wanted.from_model)))
-    before = _parameters(shown)
-    after = {**source.parameters(before), **_listed(own)}
-    texts = _text(before), _text(after)
+    texts = parameters_text(shown_parameters(shown)), parameters_text({**source.parameters(shown), **listed(own)})
     same = there is not None and source.is_of(shown)
-    if there and same and texts[0] == texts[1]:
+    if there and same and texts[0] == texts[1] and source.has_noted(shown):
         return Outcome(engine, before=there, after=there, msg=f"is made of {source.words} with these parameters")
     check_directory(engine)
     source.check(check_mode)
     if not check_mode:
         replaced = engine.manifest() if there else None
         source.send(limits)
-        _create(engine, {"model": str(engine.name), "parameters": own, **source.body()}, limits, progress)
+        body = {"model": str(engine.name), "parameters": own, **source.body()}
+        _create(engine, body, source.left_over(), limits, progress)
         engine.remove_replaced(replaced, *source.left_over())
     now = Installed("", 0) if check_mode else engine.installed()
     if now is None:
@@ -76,18 +84,25 @@ class _Model:
     def __init__(self, engine: Engine, name: ModelName) -> None:
         if str(name).lower() == str(engine.name).lower():
             raise ModelProblem("got itself as from_model, expected another model; give the derived one a name of its own")
+        self._engine = engine
         self._name = name
         self._installed = engine.installed(name)
         self._shown = _show(engine, name) if self._installed else {}
         self.words = str(name)
 
-    def parameters(self, _before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    def parameters(self, _shown: Mapping[str, Any]) -> dict[str, list[str]]:
         """Those that the derived model has where none are given."""
-        return _parameters(self._shown)
+        return shown_parameters(self._shown)
 
     def is_of(self, shown: Mapping[str, Any]) -> bool:
         """Whether a derived model has the same weights, template, system and so on."""
-        return self._installed is not None and _essence(shown) == _essence(self._shown)
+        if self._installed is None or not _formats(self._shown) <= _formats(shown):
+            return False
+        return _essence(self._engine, self._engine.name, shown) == _essence(self._engine, self._name, self._shown)
+
+    def has_noted(self, _shown: Mapping[str, Any]) -> bool:
+        """Whether it was made with the parameters that are wanted, as far as it does not show them."""
+        return True
 
     def check(self, check_mode: bool) -> None:
         """In check mode the source itself may only be about to come."""
@@ -107,19 +122,14 @@ class _Model:
 class _File:
     """A GGUF file on this host as a source."""
 
-    def __init__(self, engine: Engine, path: str, progress: Progress) -> None:
+    def __init__(self, engine: Engine, path: str, own: Mapping[str, Any], progress: Progress) -> None:
         self._engine = engine
         self._path = path
+        self._own = own
         self._progress = progress
         self.words = path
-        try:
-            self._size_bytes = os.path.getsize(path)
-            with open(path, "rb") as stream:
-                magic = stream.read(4)
-        except OSError as error:
-            raise ModelProblem(f"got from_file {path}, which cannot be read ({error.strerror}); expected a GGUF file") from None
-        if magic != b"GGUF":
-            raise ModelProblem(f"got from_file {path}, which begins with {magic!r}; expected a GGUF file; fetch it again")
+        # An engine before 0.30 ends altogether at a file that is damaged (fs/ggml/gguf.go of v0.24.0).
+        self._size_bytes = read_file(path).known_bytes()
         self._hex = self._hashed()
         self._digest = f"sha256:{self._hex}"
 
@@ -138,12 +148,25 @@ class _File:
                 done += len(piece)
                 self._progress.moved(done)
 
-    def parameters(self, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    def parameters(self, shown: Mapping[str, Any]) -> dict[str, list[str]]:
         """Where Ollama knows the file's template it writes itself where an answer stops (template/template.go Named)."""
-        return {name: values for name, values in before.items() if name == "stop"}
+        stop = shown_parameters(shown).get("stop")
+        return {"stop": stop} if stop and "stop" not in self._noted(shown) else {}
 
     def is_of(self, shown: Mapping[str, Any]) -> bool:
         return FILE_NOTE.format(digest=self._hex) in str(shown.get("license") or "")
+
+    def has_noted(self, shown: Mapping[str, Any]) -> bool:
+        return self._noted(shown) == listed(self._own)
+
+    def _noted(self, shown: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Its own parameters as they were given; where an older note does not tell them, all that it has."""
+        behind = str(shown.get("license") or "").partition(FILE_NOTE.format(digest=self._hex))[2]
+        match = NOTED_PARAMETERS.match(behind)
+        try:
+            return listed(json.loads(match[1])) if match else shown_parameters(shown)
+        except (ValueError, RecursionError):
+            return {}
 
     def check(self, _check_mode: bool) -> None:
         if self._engine.store is not None:
@@ -157,20 +180,24 @@ class _File:
             self._engine.api.send_blob(self._digest, self._pieces("sending"), limits.left_s())
 
     def body(self) -> dict[str, Any]:
-        return {"files": {"model.gguf": self._digest}, "license": FILE_NOTE.format(digest=self._hex)}
+        note = f"{FILE_NOTE.format(digest=self._hex)} and parameters {json.dumps(self._own, sort_keys=True)}"
+        return {"files": {"model.gguf": self._digest}, "license": note}
 
     def left_over(self) -> list[str]:
         """The file as it was sent: from 0.30 on the engine has written it anew and needs it no more."""
         return [self._digest]
 
 
-def _create(engine: Engine, body: dict[str, Any], limits: Limits, progress: Progress) -> None:
+def _create(engine: Engine, body: dict[str, Any], left_over: list[str], limits: Limits, progress: Progress) -> None:
     progress.begin("creating")
     last: dict[str, Any] = {}
     try:
         for event in engine.api.stream("/api/create", body, limits.left_s(), limits.left_s):
             last = event
     except RequestFailed as failure:
+        # Only where the engine has ended with it: else it may still make a model of what was sent.
+        if failure.kind == "engine" or (failure.kind == "http" and (failure.status or 0) <= LAST_STATUS_OF_OLLAMA):
+            engine.remove_replaced(None, *left_over)
         raise ModelProblem(
             f"the engine at {engine.url} could not make it: {failure.message}: correct its source or parameters"
         ) from None
@@ -186,59 +213,45 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
-def _essence(shown: Mapping[str, Any]) -> list[str]:
-    """The Modelfile without its parameters, remarks and the folder of the store: weights by digest, template, system, license."""
-    lines = str(shown.get("modelfile") or "").splitlines()
-    kept = [line for line in lines if not line.startswith(("#", "PARAMETER "))]
-    return [_digest_only(line) if line.startswith(("FROM ", "ADAPTER ")) else line for line in kept if line.strip()]
+def _essence(engine: Engine, name: ModelName, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What a derived model has from its source."""
+    texts = {key: shown.get(key) or "" for key in ("template", "system", "license", "messages")}
+    return {"files": _layers(engine, name) or _files(shown), **texts}
 
 
-def _digest_only(line: str) -> str:
-    match = BLOB.search(line)
-    return f"{line.split(' ', 1)[0]} {match[0].replace('-', ':')}" if match else line
-
-
-def _parameters(shown: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The parameters that /api/show lists: name -> values as JSON, a name may have several."""
-    found: dict[str, list[str]] = {}
-    for line in str(shown.get("parameters") or "").splitlines():
-        match = PARAMETER_LINE.fullmatch(line.strip())
-        if match:
-            found.setdefault(match["name"], []).append(_value(_read(match["value"])))
-    return found
-
-
-def _own_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given; numbers that a template made text are numbers again. Raises ModelProblem."""
-    own: dict[str, Any] = {}
-    for name, value in given.items():
-        values = value if isinstance(value, (list, tuple)) else [value]
-        if not re.fullmatch(r"[a-z_]+", str(name)) or not all(isinstance(item, (str, int, float)) for item in values):
-            raise ModelProblem(
-                f"got parameter {name!r}: {str(value)[:80]!r}; expected a name such as num_ctx and a number, text or list"
-            )
-        number = _read(value) if isinstance(value, str) and name != "stop" else None
-        own[str(name)] = number if isinstance(number, (int, float)) else list(value) if isinstance(value, tuple) else value
-    return own
-
-
-def _listed(own: Mapping[str, Any]) -> dict[str, list[str]]:
-    return {name: [_value(item) for item in (value if isinstance(value, list) else [value])] for name, value in own.items()}
-
-
-def _read(text: str) -> Any:
+def _layers(engine: Engine, name: ModelName) -> list[str]:
+    """All layers but the parameters, where the store is known and can be read: /api/show does not tell the weights for MLX."""
+    if engine.store is None:
+        return []
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+        manifest = parse_manifest(manifest_bytes(engine.store.directory, name), str(name))
+    except GgufError:
+        return []
+    return sorted(layer.digest.lower() for layer in manifest.layers if layer.kind != "params")
 
 
-def _value(value: Any) -> str:
-    """A value in one spelling: 1 and 1.0 are the same."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value)
+def _files(shown: Mapping[str, Any]) -> list[str]:
+    """The lines of the Modelfile that name files, by digest: the folder of the store says nothing."""
+    found = [(line, BLOB.search(line)) for line in _file_lines(shown)]
+    return [f"{line.split(' ', 1)[0]} {blob[0].replace('-', ':')}" if blob else line for line, blob in found]
 
 
-def _text(parameters: Mapping[str, list[str]]) -> str:
-    return "".join(f"{name}: {', '.join(values)}\n" for name, values in sorted(parameters.items()))
+def _file_lines(shown: Mapping[str, Any]) -> list[str]:
+    """They stand before the template, which is always there, so that no text of a template or system prompt is taken for one."""
+    return list(itertools.takewhile(lambda line: line.startswith(FILE_WORDS), _modelfile(shown)))
+
+
+def _modelfile(shown: Mapping[str, Any]) -> list[str]:
+    """Its lines without the remarks at its head."""
+    lines = str(shown.get("modelfile") or "").split("\n")
+    return list(itertools.dropwhile(lambda line: line.startswith("#") or not line.strip(), lines))
+
+
+def _formats(shown: Mapping[str, Any]) -> set[str]:
+    """The lines with renderer and parser, which stand in the Modelfile alone, behind template and system prompt."""
+    rest = "\n".join(_modelfile(shown)[len(_file_lines(shown)) :])
+    for key in ("template", "system"):
+        if rest.startswith(f"{key.upper()} "):
+            text = str(shown.get(key) or "")
+            rest = rest[max(rest.find(text), 0) + len(text) :].partition("\n")[2]
+    return set(itertools.takewhile(lambda line: line.startswith(("RENDERER ", "PARSER ")), rest.split("\n")))

@@ -33,20 +33,24 @@ options:
     type: str
     default: http://127.0.0.1:11434
   from_model:
-    description: With O(state=derived), the installed model that it is made of.
+    description: With O(state=derived), the installed model that it is made of. It is made again when anything of that model but
+      its parameters has changed, or a parameter that is not given here.
     type: str
   from_file:
     description:
-      - With O(state=derived), the GGUF file on the host that it is made of. The digest of the file is written into the license of
-        the derived model, because Ollama 0.30 and newer rewrite the file.
+      - With O(state=derived), the GGUF file on the host that it is made of. The digest of the file and the O(parameters) are
+        written into the license of the derived model, because Ollama 0.30 and newer rewrite the file, and Ollama adds texts where
+        an answer stops. A model whose license has an older note without the parameters may be made again once.
     type: path
   parameters:
     description: With O(state=derived), its own parameters, such as C(num_ctx); those of O(from_model) stay where not given here.
+      Names that Ollama does not know and values of another type than it expects are refused; an empty list takes away the texts
+      that O(from_model) has.
     type: dict
     default: {}
   digest:
     description: Digest (sha256, 64 hex digits) that the model's manifest has to have; another one is refused before anything is
-      fetched.
+      fetched. Not with O(from_model) or O(from_file), because what is made of them has its digest only then.
     type: str
   insecure:
     description: Ask the registry, or a O(mirror) without a scheme, over plain http.
@@ -184,7 +188,7 @@ def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
-        mutually_exclusive=[("from_model", "from_file")],
+        mutually_exclusive=[("from_model", "from_file", "digest")],
         required_if=[("state", "derived", ["from_model", "from_file"], True)],
         supports_check_mode=True,
     )

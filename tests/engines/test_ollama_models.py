@@ -23,6 +23,7 @@ from plugins.module_utils.transfer_progress import Limits, ModelProblem
 from tests.engines.conftest import built
 from tests.engines.servers import Server, ollama
 from tests.engines.small_models import llama
+from tests.gguf_files import write_gguf
 from tests.real.registry import Registry, Unavailable, running
 from tests.real.registry_proxy import RegistryProxy, proxied
 
@@ -246,6 +247,51 @@ def test_derived_from_a_file(house: House, tmp_path: Path) -> None:
     path.write_bytes(house.weights[:-1] + b"\1")
     assert "was made of something else" in house.do(house.first, **wanted)["msg"]
     assert house.do(house.first, **wanted)["changed"] is False
+
+
+def changes(house: House, **wanted: Any) -> list[bool]:
+    """Whether a wish changes something when it is told twice."""
+    return [house.do(house.first, **wanted)["changed"] for _time in range(2)]
+
+
+def test_parameters_of_any_kind_are_made_once(house: House) -> None:
+    house.do(house.first)
+    odd = ["User:\nX", "\n\n", "\x1b[0m\x7f\a", "\xa0\u2028\u200b\U000e0001", 'ü😀 "q" \\n \\', "`", " a "]
+    numbers = {"seed": 12345678901234567, "num_ctx": 1048576, "top_p": 1e-7, "temperature": 0.1, "num_gpu": -1}
+    for parameters in ({"stop": odd}, {"stop": []}, numbers, {}, {"stop": "x", "num_ctx": "512", "use_mmap": "True"}):
+        for place in ({}, {"models_directory": None}):
+            wanted = {"name": f"homelab/p:{len(place)}", "state": "derived", "from_model": house.name, "parameters": parameters}
+            assert changes(house, **wanted, **place) == [True, False], parameters
+
+
+def test_every_line_of_the_system_prompt_counts(house: House) -> None:
+    wanted = {"name": "homelab/s:1", "state": "derived", "from_model": house.name, "parameters": {"num_ctx": 512}}
+    for place in ({}, {"models_directory": None}):
+        for system in (b"# A\nBe", b"# B\nBe", b"Be\nPARAMETER a", b"Be\nPARAMETER b", b"Be\n\nPARAMETER b"):
+            house.registry.push("library/m", "latest", {"model": [house.weights], "system": [system], **PARAMETERS}, CONFIG)
+            house.do(house.first)
+            assert changes(house, **wanted, **place) == [True, False], system
+
+
+def test_what_stops_a_model_of_a_file_goes_when_it_is_no_longer_given(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(house.weights)
+    wanted = {"name": "homelab/f:1", "state": "derived", "from_file": str(path)}
+    for more in ({"stop": ["A\n"]}, {}, {"stop": []}):
+        assert changes(house, **wanted, parameters={"num_ctx": 512, **more}) == [True, False], more
+    assert parameters(house, "homelab/f:1") == ["num_ctx 512"]
+
+
+@pytest.mark.parametrize("house", VERSIONS[-1:], indirect=True)
+def test_a_file_that_the_engine_refuses_does_not_stay(house: House, tmp_path: Path) -> None:
+    """Whole, but of no architecture; before 0.30 the engine takes that."""
+    path = tmp_path / "model.gguf"
+    write_gguf(path, {"general.architecture": "nothing"}, [("a", (32, 32), "f32")])
+    house.do(house.first)
+    before = house.blobs(house.first)
+    with pytest.raises(ModelProblem, match="could not make it"):
+        house.do(house.first, name="homelab/f:2", state="derived", from_file=str(path))
+    assert house.blobs(house.first) == before
 
 
 PLAY = """

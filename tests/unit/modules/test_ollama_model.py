@@ -68,11 +68,18 @@ def test_leftovers_from_options_to_result(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"state": "derived"}, {"state": "derived", "from_model": "a", "from_file": "/b"}],
-    ids=["without a source", "with two"],
+    [
+        {},
+        {"from_model": "a", "from_file": "/b"},
+        {"from_model": "a", "digest": "0" * 64},
+        {"from_file": "/b", "digest": "0" * 64},
+    ],
+    ids=["without a source", "with two", "a model with a digest", "a file with a digest"],
 )
-def test_a_derived_model_has_one_source(arguments):
-    assert call_module("ollama_model", name="m", **arguments)["failed"] is True
+def test_a_derived_model_has_one_source_and_no_digest(arguments):
+    found = call_module("ollama_model", name="m", url="http://127.0.0.1:9", state="derived", **arguments)
+    assert found["failed"] is True
+    assert all(name in found["msg"] for name in arguments or ["from_model", "from_file"])
 
 
 def test_a_token_is_not_shown(tmp_path):
