@@ -1,10 +1,10 @@
-"""Door to plugin_utils.ollama_host: the checksums in a list as sha256sum writes it."""
+"""Door to module_utils.release_fetch: the checksums in a list as sha256sum writes it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..plugin_utils.ollama_host import checksums
+from ..module_utils.release_fetch import parse_checksums
 
 DOCUMENTATION = r"""
 name: sha256sums
@@ -12,7 +12,7 @@ author: homelab.llm maintainers
 version_added: 0.2.0
 short_description: The checksums in a list as sha256sum writes it
 description:
-  - Reads lines of a digest and a file, with or without C(./) before the file. Other lines are left out.
+  - Reads lines of a digest, in either case, and a file, with or without C(./) before the file. Other lines are left out.
 options:
   _input:
     description: The text of the list.
@@ -28,13 +28,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: sha256 by file.
+  description: sha256 by file, in lower case.
   type: dict
 """
 
 
 def _sha256sums(text: Any) -> dict[str, str]:
-    return checksums(str(text))
+    return parse_checksums(str(text))
 
 
 class FilterModule:

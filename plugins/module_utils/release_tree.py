@@ -45,7 +45,7 @@ class Archive(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What a tree must hold and run: the path in the tree, arguments, variables, and the text that its output must hold."""
+    """What a tree must hold and run: the path in the tree, arguments, variables, and the word that its output must hold."""
 
     path: str
     arguments: tuple[str, ...]
@@ -295,8 +295,13 @@ def try_program(tree: str, program: Program) -> None:
         except (OSError, subprocess.SubprocessError) as error:
             raise ReleaseError(f"{words}: got {error}; expected a program of this machine's kind; check the archives") from error
     said = done.stdout.decode(errors="replace").strip()[-OUTPUT_CHARACTERS:]
-    if done.returncode or program.says not in said:
+    if done.returncode or not holds_word(said, program.says):
         raise ReleaseError(f"{words}: ended with {done.returncode} and said {said!r}; expected 0 and {program.says!r}")
+
+
+def holds_word(said: str, word: str) -> bool:
+    """Whether a text holds a word as a whole: 0.33.0 is in v0.33.0, and neither in 10.33.0 nor in 0.33.0-rc2."""
+    return re.search(rf"(?<![\w.+-])v?{re.escape(word)}(?![\w+-]|\.\w)", said) is not None
 
 
 def give_to(owner: tuple[int, int] | None, tree: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,6 @@ from .admission_rules import rules_for
 
 # A file that is fetched stays beside the store, which has a copy of its own.
 COPIES = {"ollama": 1, "file": 1, "url": 2, "wheel": 2}
-# A line of sha256sum: digest, a space, a space or the star of binary mode, the file; Ollama's releases write ./ before it.
-CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*)")
 
 
 def version_refusal(version: str) -> str | None:
@@ -37,12 +34,6 @@ def engine_environment(own: Mapping[str, Any], settings: Mapping[str, Any], more
             "llm_models, addresses and directories by the role's variables: say it there"
         )
     return {**asked, **decided}
-
-
-def checksums(text: str) -> dict[str, str]:
-    """File -> sha256 of a ``sha256sum.txt``; lines of another form are left out."""
-    found = (CHECKSUM.fullmatch(line.strip()) for line in text.splitlines())
-    return {match[2]: match[1] for match in found if match}
 
 
 def same_model(name: str) -> str:

@@ -98,6 +98,10 @@ BROKEN = {
         lambda wanted: wanted._replace(program=wanted.program._replace(says="3.0")),
         "said 'tool 2.0'; expected 0 and",
     ),
+    "program of a version before it": (
+        lambda wanted: wanted._replace(program=wanted.program._replace(says="2")),
+        "said 'tool 2.0'; expected 0 and '2'",
+    ),
     "everything stripped": (
         lambda wanted: wanted._replace(strip_components=5),
         r"got no program bin/tool \(the archives hold nothing\)",
@@ -112,6 +116,23 @@ def test_what_is_broken_leaves_everything_as_it_was(tmp_path, shelf, change, wor
         install(change(shelf("2.0")))
     assert state(tmp_path) == ("1.0", ["1.0"])
     assert release_tree.linked(str(tmp_path / "place")) == shelf("1.0").name
+
+
+WORDS = [
+    ("ollama version is 0.33.0", "0.33.0", True),
+    ("Warning: could not connect\nWarning: client version is v0.33.0.\n", "0.33.0", True),
+    ("version: 10488 (abcdef0)", "version", True),
+    ("ollama version is 0.33.0-rc2", "0.33.0", False),
+    ("ollama version is 0.33.0.1", "0.33.0", False),
+    ("ollama version is 0.33.01", "0.33.0", False),
+    ("ollama version is 10.33.0", "0.33.0", False),
+    ("ollama version is 0x33.0", "0.33.0", False),
+]
+
+
+@pytest.mark.parametrize(("said", "word", "held"), WORDS, ids=[case[0] for case in WORDS])
+def test_only_a_whole_word_is_the_version(said, word, held):
+    assert release_tree.holds_word(said, word) is held
 
 
 PROGRAMS = {"failing": program("tool 2.0", 3), "no program": ("bin/tool", "program", "\x7fELF of elsewhere")}

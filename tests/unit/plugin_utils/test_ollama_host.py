@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from plugins.plugin_utils.ollama_host import checksums, engine_environment, foreign_models, missing_mib, version_refusal
+from plugins.plugin_utils.ollama_host import engine_environment, foreign_models, missing_mib, version_refusal
 
 OWN = {"OLLAMA_HOST": "127.0.0.1:11434", "OLLAMA_NOPRUNE": "1"}
 SETTINGS = {"OLLAMA_NUM_PARALLEL": "1", "LLAMA_ARG_CACHE_RAM": "0"}
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 @pytest.mark.parametrize(
@@ -56,24 +55,6 @@ def test_a_second_voice_is_refused(more: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match="llm_models") as refused:
         engine_environment(OWN, SETTINGS, more)
     assert words in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("line", "file"),
-    [
-        (f"{DIGEST}  ./ollama-linux-amd64.tar.zst", "ollama-linux-amd64.tar.zst"),
-        (f"{DIGEST}  ollama-darwin.tgz", "ollama-darwin.tgz"),
-        (f"{DIGEST} *ollama-darwin.tgz", "ollama-darwin.tgz"),
-        (f"{DIGEST[:-1]}  ollama-darwin.tgz", None),
-        (f"{DIGEST}", None),
-        ("404: Not Found", None),
-        ("", None),
-    ],
-)
-def test_checksums_are_read(line: str, file: str | None) -> None:
-    other = "0" * 64
-    expected = {"other": other, **({file: DIGEST} if file else {})}
-    assert checksums(f"{other}  ./other\n{line}\n") == expected
 
 
 def resident(
