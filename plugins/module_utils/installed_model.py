@@ -62,18 +62,19 @@ class Engine:
             )
         return there
 
-    def manifest(self) -> Manifest | None:
-        """The installed manifest as it stands in the store; None where that is not known or cannot be read."""
+    def manifest(self, name: ModelName | None = None) -> Manifest | None:
+        """The model's manifest, or another one's, as it stands in the store; None where that is not known or cannot be read."""
         if self.store is None:
             return None
+        name = name or self.name
         try:
-            return parse_manifest(manifest_bytes(self.store.directory, self.name), str(self.name))
+            return parse_manifest(manifest_bytes(self.store.directory, name), str(name))
         except GgufError:
             return None
 
-    def lacking(self) -> list[Layer]:
-        """Files of the installed model that are not in the store with their size; none where that is not known."""
-        manifest = self.manifest()
+    def lacking(self, name: ModelName | None = None) -> list[Layer]:
+        """Files of the installed model, or another one, that are not in the store with their size; none where nobody knows."""
+        manifest = self.manifest(name)
         return self.store.missing(manifest) if self.store and manifest else []
 
     def delete(self) -> None:

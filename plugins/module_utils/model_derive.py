@@ -15,14 +15,11 @@ import re
 from typing import Any, Iterator, Mapping, Protocol
 
 from .connection import RequestFailed
-from .gguf_bytes import GgufError
 from .gguf_header import read_file
 from .installed_model import Engine, Installed, Outcome
 from .memory_settings import FIRST_WITH_LLAMA_SERVER
 from .model_parameters import listed, parameters_text, shown_parameters, wanted_parameters
-from .ollama_manifest import parse_manifest
 from .ollama_names import ModelName, parse_model_name
-from .ollama_store import manifest_bytes
 from .store_check import check_directory
 from .transfer_progress import Limits, ModelProblem, Progress
 
@@ -52,20 +49,24 @@ def derive(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pro
     """Have the derived model. Raises ModelProblem, GgufError or RequestFailed."""
     own = wanted_parameters(wanted.parameters)
     there = engine.installed()
-    shown = _show(engine, engine.name) if there else {}
+    lacking = engine.lacking() if there else []
+    # The engine answers for a model without a file, if at all, with words that say something else.
+    shown = _show(engine, engine.name) if there and not lacking else {}
     source: _Model | _File
     if wanted.from_file:
         source = _File(engine, wanted.from_file, own, progress)
     else:
         source = _Model(engine, parse_model_name(str(wanted.from_model)))
     texts = parameters_text(shown_parameters(shown)), parameters_text({**source.parameters(shown), **listed(own)})
-    same = there is not None and source.is_of(shown)
+    same = there is not None and not lacking and source.is_of(shown)
     if there and same and texts[0] == texts[1] and source.has_noted(shown):
         return Outcome(engine, before=there, after=there, msg=f"is made of {source.words} with these parameters")
     check_directory(engine)
     source.check(check_mode)
     if not check_mode:
         replaced = engine.manifest() if there else None
+        if engine.store is not None:
+            engine.store.drop_broken(lacking)
         source.send(limits)
         body = {"model": str(engine.name), "parameters": own, **source.body()}
         _create(engine, body, source.left_over(), limits, progress)
@@ -74,6 +75,7 @@ def derive(engine: Engine, wanted: Wanted, check_mode: bool, limits: Limits, pro
     if now is None:
         raise ModelProblem(f"after the engine at {engine.url} said success it does not show it: run again")
     why = "was missing" if there is None else "has other parameters" if same else "was made of something else"
+    why = "lacked a file" if lacking else why
     told = f"{'would be made' if check_mode else 'made'} of {source.words} ({why})"
     return Outcome(engine, True, there, now, "create", msg=told, parameters_before=texts[0], parameters_after=texts[1])
 
@@ -87,7 +89,8 @@ class _Model:
         self._engine = engine
         self._name = name
         self._installed = engine.installed(name)
-        self._shown = _show(engine, name) if self._installed else {}
+        self._lacking = len(engine.lacking(name)) if self._installed else 0
+        self._shown = _show(engine, name) if self._installed and not self._lacking else {}
         self.words = str(name)
 
     def parameters(self, _shown: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -96,7 +99,7 @@ class _Model:
 
     def is_of(self, shown: Mapping[str, Any]) -> bool:
         """Whether a derived model has the same weights, template, system and so on."""
-        if self._installed is None or not _formats(self._shown) <= _formats(shown):
+        if self._installed is None or self._lacking or not _formats(self._shown) <= _formats(shown):
             return False
         return _essence(self._engine, self._engine.name, shown) == _essence(self._engine, self._name, self._shown)
 
@@ -106,8 +109,9 @@ class _Model:
 
     def check(self, check_mode: bool) -> None:
         """In check mode the source itself may only be about to come."""
-        if self._installed is None and not check_mode:
-            raise ModelProblem(f"got from_model {self._name}, which is not installed; expected an installed model: pull it first")
+        if (self._installed is None or self._lacking) and not check_mode:
+            state = f"lacks {self._lacking} of its files" if self._lacking else "is not installed"
+            raise ModelProblem(f"got from_model {self._name}, which {state}; expected an installed model: pull it first")
 
     def send(self, limits: Limits) -> None:
         pass
@@ -221,13 +225,8 @@ def _essence(engine: Engine, name: ModelName, shown: Mapping[str, Any]) -> dict[
 
 def _layers(engine: Engine, name: ModelName) -> list[str]:
     """All layers but the parameters, where the store is known and can be read: /api/show does not tell the weights for MLX."""
-    if engine.store is None:
-        return []
-    try:
-        manifest = parse_manifest(manifest_bytes(engine.store.directory, name), str(name))
-    except GgufError:
-        return []
-    return sorted(layer.digest.lower() for layer in manifest.layers if layer.kind != "params")
+    manifest = engine.manifest(name)
+    return sorted(layer.digest.lower() for layer in manifest.layers if layer.kind != "params") if manifest else []
 
 
 def _files(shown: Mapping[str, Any]) -> list[str]:

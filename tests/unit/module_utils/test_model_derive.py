@@ -166,6 +166,21 @@ def test_what_ollama_prints_is_what_was_given(engine, case):
     assert do(engine, parameters=given)["changed"] is False
 
 
+@pytest.mark.parametrize("cut", [True, False], ids=["cut short", "missing"])
+def test_one_that_lacks_a_file_is_made_again_and_none_is_made_of_one(engine, cut):
+    """An Ollama shows it among its models, and answers with words that say something else."""
+    install(engine.store, "derived", b"own weights")
+    engine.shown["derived"] = shown(parameters="num_ctx 512")
+    where = {"models_directory": str(engine.store)}
+    own, base = (engine.store / "blobs" / f"sha256-{hashlib.sha256(data).hexdigest()}" for data in (b"own weights", b"weights"))
+    own.write_bytes(b"own") if cut else own.unlink()
+    found = do(engine, **where)
+    assert (found["changed"], "(lacked a file)" in found["msg"], own.exists()) == (True, True, False)
+    base.write_bytes(b"wei") if cut else base.unlink()
+    assert do(engine, True, name="another", **where)["changed"] is True
+    assert "which lacks 1 of its files; expected an installed model: pull it first" in refused(engine, name="another", **where)
+
+
 def test_an_empty_list_takes_away_what_the_source_has(engine):
     engine.shown["base"] = shown(parameters='stop "a"')
     derived_from(engine, parameters='stop "a"')
