@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 from typing import Any
 
 from tests import ollama_hosts as lab
@@ -138,6 +139,9 @@ class AsPlanned:
         seen = json.loads(host.file(f"{lab.STATE}/residency.json").content_string)
         planned = [lab.planned_name(resident.name) for resident in lab.residents(lab.name_of(host))]
         assert {entry["name"]: entry["resident"] for entry in seen["models"]} == dict.fromkeys(planned, True)
-        # It may write one of them between two looks.
-        files = f"{lab.STATE}/residency.prom {lab.TEXTFILE}"
-        assert lab.wait(lambda: host.run(f"cmp {files}").rc == 0), host.run(f"diff {files}").stdout
+
+    def test_a_collector_without_rights_reads_what_the_watchdog_writes(self, host: Any) -> None:
+        assert host.file(lab.TEXTFILE).linked_to == f"{lab.STATE}/residency.prom"
+        read = host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups cat %s", lab.TEXTFILE)
+        assert "homelab_llm_" in read.stdout, read.stderr
+        assert host.file(str(PurePosixPath(lab.TEXTFILE).parent)).mode == 0o755

@@ -5,9 +5,8 @@
     python3 -m homelab_llm.residency_watchdog --configuration FILE [--every SECONDS]
 
 Runs on the host without Ansible, from a folder ``homelab_llm`` that holds exactly FILES. Without --every it looks once.
-FILE is a JSON object: url, models (as of the module ollama_residency), state_directory, and textfile_directory (of
-Prometheus' node exporter, or null), load_timeout_s. Writes residency.json, residency.prom and events.jsonl. A dead engine is
-recorded and no error. Exit status: 0, or 2 where the configuration is wrong, or 1 where files cannot be written.
+FILE is a JSON object: url, models (as of the module ollama_residency), state_directory, load_timeout_s. Writes
+residency.json, residency.prom (for Prometheus' node exporter) and events.jsonl. A dead engine is recorded and no error. Exit status: 0, or 2 where the configuration is wrong, or 1 where files cannot be written.
 """
 
 from __future__ import annotations
@@ -46,7 +45,6 @@ FILES = (
     "resident_set.py",
     "stream.py",
 )
-TEXTFILE = "homelab_llm_residency.prom"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -57,7 +55,6 @@ class Configuration:
     url: str
     expected: tuple[Expected, ...]
     state_directory: str
-    textfile_directory: str | None
     load_timeout_s: float
 
     @property
@@ -76,15 +73,15 @@ def configuration(path: str) -> Configuration:
         raise ValueError(f"{path}: {error}") from error
     if given is None:
         raise ValueError(f"{path}: there is no such file")
-    for key in ("url", "state_directory", "textfile_directory"):
-        if not isinstance(given.get(key), str) and (given.get(key) is not None or key != "textfile_directory"):
+    for key in ("url", "state_directory"):
+        if not isinstance(given.get(key), str):
             raise ValueError(f"{path}: {key}: got {given.get(key)!r}, expected text")
     timeout = given.get("load_timeout_s", LOAD_TIMEOUT_S)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
         raise ValueError(f"{path}: load_timeout_s: got {timeout!r}, expected seconds")
     try:
         expected = tuple(expected_models(given.get("models")))
-        found = Configuration(given["url"], expected, given["state_directory"], given.get("textfile_directory"), timeout)
+        found = Configuration(given["url"], expected, given["state_directory"], timeout)
         if found.listener is None:
             raise ValueError(f"url: got {found.url!r}, expected http://ADDRESS:PORT")
     except ValueError as error:
@@ -144,11 +141,9 @@ def keep(wanted: Configuration, state: State, outcome: Outcome, events: list[dic
 
 
 def record(wanted: Configuration, state: State, outcome: Outcome, events: list[dict[str, Any]], now: float) -> None:
-    """Write the three files, and the metrics once more where a collector looks for them. Raises OSError."""
+    """Write the three files. Raises OSError."""
     text = metrics_text(keep(wanted, state, outcome, events, now))
     write_whole(os.path.join(wanted.state_directory, "residency.prom"), text)
-    if wanted.textfile_directory:
-        write_whole(os.path.join(wanted.textfile_directory, TEXTFILE), text)
 
 
 def turn(path: str) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from plugins.module_utils import residency_watchdog
 from plugins.module_utils.residency_files import locked
-from plugins.module_utils.residency_watchdog import FILES, TEXTFILE, configuration, main
+from plugins.module_utils.residency_watchdog import FILES, configuration, main
 from tests.unit.residencies import FOREVER
 from tests.unit.scripted_engine import Asked, ScriptedEngine, nobody, reply
 
@@ -88,17 +88,18 @@ def events(folder: Path) -> list[str]:
 
 
 def test_a_run_loads_and_writes_what_it_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    textfiles = tmp_path / "textfiles"
-    textfiles.mkdir()
+    # As the role links it for a collector: each run puts a new file where the link leads.
+    link = tmp_path / "homelab_llm_residency.prom"
+    link.symlink_to(tmp_path / "state" / "residency.prom")
     ollama = Ollama()
     with ScriptedEngine(ollama) as server:
-        path = configured(tmp_path, server.url, textfile_directory=str(textfiles))
+        path = configured(tmp_path, server.url)
         assert run(path) == 0
         ollama.loaded.clear()
         assert run(path) == 0
     assert (seen(tmp_path)["findings"], seen(tmp_path)["counters"]["evictions"]) == ([], 1)
     assert events(tmp_path) == ["loaded", "evicted", "loaded"]
-    assert (textfiles / TEXTFILE).read_text() == (tmp_path / "state" / "residency.prom").read_text()
+    assert "homelab_llm_model_evictions_total" in link.read_text()
     assert "evicted: a: was evicted" in capsys.readouterr().out
     modes = {(tmp_path / "state" / name).stat().st_mode & 0o777 for name in ("residency.json", "residency.prom", "events.jsonl")}
     assert modes == {0o644}
@@ -192,8 +193,9 @@ def test_two_runs_do_not_pile_up(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_files_that_cannot_be_written_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state" / "residency.prom").mkdir(parents=True)
     with ScriptedEngine(Ollama()) as server:
-        assert run(configured(tmp_path, server.url, textfile_directory=str(tmp_path / "none"))) == 1
+        assert run(configured(tmp_path, server.url)) == 1
     assert "cannot write what was seen" in capsys.readouterr().err
     assert seen(tmp_path)["findings"] == []
 
@@ -204,7 +206,6 @@ BAD = [
     ({"url": "http://a:x"}, "could not be cast to integer"),
     ({"url": "http://:80"}, "url: got 'http://:80', expected http://ADDRESS:PORT"),
     ({"state_directory": 5}, "state_directory: got 5"),
-    ({"textfile_directory": 5}, "textfile_directory: got 5"),
     ({"load_timeout_s": 0}, "load_timeout_s: got 0, expected seconds"),
     ({"load_timeout_s": True}, "load_timeout_s: got True"),
     ({"models": {}}, "models: got dict, expected a list"),
