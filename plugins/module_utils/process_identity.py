@@ -21,11 +21,24 @@ class Process(NamedTuple):
     started_at: str
 
 
+class Listener(NamedTuple):
+    """One listening TCP socket: the process that holds it, its address and its port."""
+
+    pid: int
+    address: str
+    port: int
+
+
+def has_process_files() -> bool:
+    """Whether there is Linux' process file system; macOS has none."""
+    return os.path.isdir("/proc/self")
+
+
 def find(pid: int | None) -> Process | None:
     """The process that has this id now; None when there is none or it is a zombie."""
     if not pid:
         return None
-    return from_proc(pid) if os.path.isdir("/proc/self") else from_ps(pid)
+    return from_proc(pid) if has_process_files() else from_ps(pid)
 
 
 def read(path: str) -> str:
@@ -65,24 +78,28 @@ def from_proc(pid: int) -> Process | None:
 
 
 def from_ps(pid: int) -> Process | None:
-    """A process by ps, where there is no process file system (macOS)."""
+    """A process by ps, where there is no process file system (macOS).
+
+    One column for each ``-o``: what follows the sign of equality may be its heading (POSIX). In UTC: an hour of the end of summer
+    time comes twice.
+    """
     done = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
+        ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
         text=True,
-        env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+        env={"LC_ALL": "C", "TZ": "UTC0", "PATH": os.environ.get("PATH", os.defpath)},
     )
     return parse_ps(pid, done.stdout)
 
 
 def parse_ps(pid: int, line: str) -> Process | None:
-    """A process out of one line `stat lstart` of ps in the C locale."""
+    """A process out of one line `stat lstart` of ps in the C locale and UTC."""
     state, _space, started = line.strip().partition(" ")
     if not started or state.startswith("Z"):
         return None
-    start = datetime.strptime(started.strip(), "%a %b %d %H:%M:%S %Y").astimezone(timezone.utc)
+    start = datetime.strptime(started.strip(), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
     return Process(pid, f"{pid}:{start.isoformat()}", start.isoformat())
 
 
@@ -128,6 +145,10 @@ def reached_addresses(host: str) -> list[str]:
 
 def listening_ports(pids: Iterable[int]) -> dict[int, list[int]]:
     """The TCP ports that processes listen on, by process id; empty where they cannot be told."""
+    pids = list(pids)
+    if not has_process_files():
+        found = lsof("-a", "-p", ",".join(map(str, pids)), "-iTCP") if pids else []
+        return {pid: sorted({one.port for one in found if one.pid == pid}) for pid in pids}
     inodes: dict[str, tuple[str, int]] = {}
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         inodes.update(listening_inodes(read(name)))
@@ -165,7 +186,7 @@ def listener_identity(host: str, port: int) -> str | None:
 
     A socket's inode is counted up from boot on, so a new listener never has the one of the old.
     """
-    if os.path.isdir("/proc/self"):
+    if has_process_files():
         inodes = sorted(port_inodes(host, port))
         return ":".join([read("/proc/sys/kernel/random/boot_id").strip(), *inodes]) if inodes else None
     found = [process.identity for process in map(find, listeners_by_lsof(host, port)) if process]
@@ -174,7 +195,7 @@ def listener_identity(host: str, port: int) -> str | None:
 
 def listener(host: str, port: int) -> int | None:
     """The process that answers at a TCP port of this machine, None where there is none or we may not know."""
-    if not os.path.isdir("/proc/self"):
+    if not has_process_files():
         return next(iter(listeners_by_lsof(host, port)), None)
     inodes = port_inodes(host, port)
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
@@ -183,26 +204,31 @@ def listener(host: str, port: int) -> int | None:
 
 def listeners_by_lsof(host: str, port: int) -> list[int]:
     """Processes that answer at a TCP port, where there is no process file system (macOS)."""
+    found = [(str(one.pid), one.address) for one in lsof(f"-iTCP:{port}")]
+    return sorted({int(pid) for pid in nearest(host, found)})
+
+
+def lsof(*selection: str) -> list[Listener]:
+    """The listening sockets that lsof finds of a selection; none where there is no lsof."""
+    command = ["lsof", "-nP", "-Fptn", *selection, "-sTCP:LISTEN"]
     try:
-        command = ["lsof", "-nP", "-Fptn", f"-iTCP:{port}", "-sTCP:LISTEN"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return []
-    return sorted({int(pid) for pid in nearest(host, parse_lsof(done.stdout))})
+    return parse_lsof(done.stdout)
 
 
-def parse_lsof(text: str) -> list[tuple[str, str]]:
-    """Process id and address of each socket in the output of `lsof -Fptn`: a letter and a value per line, of a process, then of
-    its files."""
-    found, pid, kind = [], "", ""
+def parse_lsof(text: str) -> list[Listener]:
+    """The sockets in the output of `lsof -Fptn`: a letter and a value per line, of a process, then of its files."""
+    found, pid, kind = [], 0, ""
     for line in text.splitlines():
         field, value = line[:1], line[1:]
         if field == "p":
-            pid = value
+            pid = int(value)
         elif field == "t":
             kind = value
         elif field == "n":
-            address = value.rpartition(":")[0].strip("[]")
+            address, _colon, port = value.rpartition(":")
             any_address = "0.0.0.0" if kind == "IPv4" else "::"
-            found.append((pid, any_address if address == "*" else plain_address(address)))
+            found.append(Listener(pid, any_address if address == "*" else plain_address(address.strip("[]")), int(port)))
     return found

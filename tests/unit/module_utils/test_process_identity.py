@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -36,7 +37,7 @@ LINES = [
 def test_a_line_of_ps_is_a_process(line, found):
     process = process_identity.parse_ps(7, line)
     assert (process is not None) is found
-    assert process is None or process.identity.startswith("7:2026-11-21T")
+    assert process is None or process.identity == "7:2026-11-21T10:58:01+00:00"
 
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -116,6 +117,15 @@ def test_an_ended_process_is_none():
     assert process_identity.find(None) is None
 
 
+def command(folder, monkeypatch, name, said):
+    """A program of this name, alone in the path with the system's or missing; it keeps what it was asked."""
+    monkeypatch.setenv("PATH", str(folder))
+    if said:
+        (folder / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {folder}/asked\n{said}\n')
+        (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", os.pathsep.join([str(folder), os.defpath]))
+
+
 # What `lsof -Fptn` of release 4.95 says.
 LSOF = "printf '%s\\n' p41 f3 tIPv4 n127.0.0.1:80 p42 f3 tIPv4 n127.0.0.9:80 p43 f3 tIPv6 'n*:80' f4 tIPv6 'n[::1]:80'"
 SAID = [
@@ -130,10 +140,49 @@ SAID = [
 
 @pytest.mark.parametrize(("said", "host", "expected"), SAID)
 def test_where_there_is_no_process_file_system_lsof_knows_who_listens(said, host, expected, tmp_path, monkeypatch):
-    if said:
-        (tmp_path / "lsof").write_text(f"#!/bin/sh\n{said}\n")
-        (tmp_path / "lsof").chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    else:
-        monkeypatch.setenv("PATH", str(tmp_path))
+    command(tmp_path, monkeypatch, "lsof", said)
     assert process_identity.listeners_by_lsof(host, 80) == expected
+
+
+# What `lsof -nP -Fptn -a -p 41,42,43 -iTCP -sTCP:LISTEN` of release 4.95 says: the last holds nothing.
+HELD = "printf '%s\\n' p41 tIPv4 n127.0.0.1:11434 tIPv6 'n*:9100' tIPv6 'n[::1]:9100' p42 f7 tIPv4 'n*:8100'"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (HELD, {41: [9100, 11434], 42: [8100], 43: []}),
+        (f"{HELD}; exit 1", {41: [9100, 11434], 42: [8100], 43: []}),
+        ("exit 1", {41: [], 42: [], 43: []}),
+        (None, {41: [], 42: [], 43: []}),
+    ],
+)
+def test_where_there_is_no_process_file_system_lsof_knows_the_ports(said, expected, tmp_path, monkeypatch):
+    command(tmp_path, monkeypatch, "lsof", said)
+    monkeypatch.setattr(process_identity, "has_process_files", lambda: False)
+    assert process_identity.listening_ports(iter([41, 42, 43])) == expected
+    if said:
+        assert (tmp_path / "asked").read_text().split() == ["-nP", "-Fptn", "-a", "-p", "41,42,43", "-iTCP", "-sTCP:LISTEN"]
+        (tmp_path / "asked").unlink()
+    assert process_identity.listening_ports([]) == {}
+    assert not (tmp_path / "asked").exists()
+
+
+def test_where_there_is_no_process_file_system_ps_knows_the_start(tmp_path, monkeypatch):
+    command(tmp_path, monkeypatch, "ps", 'echo "Ss   Sat Nov  7 10:58:01 2026    "; echo "$LC_ALL $TZ" >> "${0%ps}asked"')
+    monkeypatch.setattr(process_identity, "has_process_files", lambda: False)
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    found = process_identity.find(41)
+    assert found == (41, "41:2026-11-07T10:58:01+00:00", "2026-11-07T10:58:01+00:00")
+    assert (tmp_path / "asked").read_text().split() == ["-o", "stat=", "-o", "lstart=", "-p", "41", "C", "UTC0"]
+
+
+def test_this_process_is_found_without_the_process_file_system(monkeypatch):
+    if not (shutil.which("lsof") and shutil.which("ps")):
+        pytest.skip("lsof or ps is not installed")
+    monkeypatch.setattr(process_identity, "has_process_files", lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port, me = server.getsockname()[1], process_identity.find(os.getpid())
+        assert me is not None
+        assert port in process_identity.listening_ports([me.pid])[me.pid]
+        assert process_identity.listener_identity("127.0.0.1", port) == me.identity
