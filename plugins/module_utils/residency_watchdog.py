@@ -6,7 +6,8 @@
 
 Runs on the host without Ansible, from a folder ``homelab_llm`` that holds exactly FILES. Without --every it looks once.
 FILE is a JSON object: url, models (as of the module ollama_residency), state_directory, load_timeout_s. Writes
-residency.json, residency.prom (for Prometheus' node exporter) and events.jsonl. A dead engine is recorded and no error. Exit status: 0, or 2 where the configuration is wrong, or 1 where files cannot be written.
+residency.json, residency.prom (for Prometheus' node exporter) and events.jsonl. A dead engine is
+recorded and no error. Exit status: 0, or 2 where the configuration is wrong, or 1 where files cannot be written.
 """
 
 from __future__ import annotations
