@@ -69,6 +69,14 @@ def parse_model_name(text: str) -> ModelName:
     return name
 
 
+def same_model(text: str) -> str:
+    """A name as a store knows it: complete and, as Ollama compares, in lower case. Of no valid name: itself."""
+    try:
+        return str(parse_model_name(text)).lower()
+    except GgufError:
+        return text.lower()
+
+
 def _has_tag(text: str) -> bool:
     return text.rfind(":") > text.rfind("/")
 

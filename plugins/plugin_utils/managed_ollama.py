@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..module_utils.memory_settings import OLLAMA_VERSION
-from ..module_utils.ollama_names import DEFAULT_HOST, DEFAULT_NAMESPACE, parse_model_name
+from ..module_utils.ollama_names import DEFAULT_HOST, DEFAULT_NAMESPACE, parse_model_name, same_model
 from ..module_utils.packing import PredictedDemand
 from .admission_intent import engine_host
 from .admission_rules import flash_attention, rules_for
@@ -52,7 +52,7 @@ def _written(fleet: Fleet, name: str) -> Host:
     host = fleet.hosts[name]
     models = [fleet.models[model] for model in resident_models(fleet, name)]
     said = (host.server or EngineServer()).model_dump(exclude_none=True)
-    chosen: dict[str, Any] = {"keep_alive": -1, "max_loaded_models": len({_file_of(model) for model in models}) or 1}
+    chosen: dict[str, Any] = {"keep_alive": -1, "max_loaded_models": len(models) or 1}
     contexts = [model.context_tokens for model in models]
     if contexts:
         # Embedding models take short texts: their contexts are no measure for a stranger that is asked for.
@@ -63,10 +63,6 @@ def _written(fleet: Fleet, name: str) -> Host:
     if host.cache_ram_mib is None:
         kept["cache_ram_mib"] = 0
     return host.model_copy(update=kept)
-
-
-def _file_of(model: Model) -> str:
-    return model.source.model_dump_json()
 
 
 def common_context(contexts: Sequence[int]) -> int:
@@ -147,11 +143,14 @@ def _part(text: str) -> str:
 
 
 def fetching_hosts(fleet: Fleet) -> dict[str, str]:
-    """Model of a registry -> the host that fetches it for all configured Ollamas that need it: the first in the inventory."""
+    """Model of a registry -> the host that fetches it for all configured Ollamas that need it: the first in the inventory.
+
+    The models' names are complete and in lower case, so that every spelling finds its model.
+    """
     found: dict[str, str] = {}
     for name, host in fleet.hosts.items():
         for model in resident_models(fleet, name) if is_configured(host) else ():
             source = fleet.models[model].source
             if isinstance(source, OllamaSource):
-                found.setdefault(source.name, name)
+                found.setdefault(same_model(source.name), name)
     return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..module_utils.gguf_bytes import GgufError
-from ..module_utils.ollama_names import parse_model_name
+from ..module_utils.ollama_names import same_model
 from .admission_rules import rules_for
 
 # A file that is fetched stays beside the store, which has a copy of its own.
@@ -34,14 +33,6 @@ def engine_environment(own: Mapping[str, Any], settings: Mapping[str, Any], more
             "llm_models, addresses and directories by the role's variables: say it there"
         )
     return {**asked, **decided}
-
-
-def same_model(name: str) -> str:
-    """A name as the store knows it: complete and, as Ollama compares, in lower case. Of no valid name: itself."""
-    try:
-        return str(parse_model_name(name)).lower()
-    except GgufError:
-        return name.lower()
 
 
 def foreign_models(installed: Iterable[str], resident: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..module_utils.ollama_names import same_model
 from ..module_utils.packing import Budget, HostFit, Placed
 from .fit import Find, Wanted, budget_problems, budgets, cache_ram_mib, fit_parts, on_disk, overcommitment, place, size_of
 from .fleet import ExternalSource, Fleet, Host, OllamaSource
@@ -166,7 +167,7 @@ def _copied_from(fleet: Fleet, host: str, model: str) -> str | None:
     source = fleet.models[model].source
     if not isinstance(source, OllamaSource) or not is_configured(fleet.hosts[host]):
         return None
-    first = fetching_hosts(fleet)[source.name]
+    first = fetching_hosts(fleet)[same_model(source.name)]
     return first if first != host else None
 
 

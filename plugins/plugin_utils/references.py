@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from .fleet import Fleet, Model, OllamaSource
+from ..module_utils.ollama_names import same_model
+from .fleet import FileSource, Fleet, Model, OllamaSource
 from .problems import Path, Problem, suggestion
 
 SOURCES_BY_ENGINE = {
@@ -120,16 +121,32 @@ def _one_blob_twice(fleet: Fleet) -> Iterator[Problem]:
     """Ollama keeps one runner per blob: two names with different settings reload it on every change of client."""
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
     for host, model in _residents(fleet):
-        source = fleet.models[model].source
         if fleet.hosts[host].engine == "ollama":
-            names[host, source.name if isinstance(source, OllamaSource) else source.model_dump_json()].append(model)
+            names[host, _file_of(fleet.models[model])].append(model)
     for (host, _file), models in names.items():
-        first = fleet.models[models[0]]
         for other in models[1:]:
-            if _settings(fleet.models[other]) != _settings(first):
-                remedy = f"Give both the same settings, or put one on another host than {host}."
-                got = f"{shown_source(fleet, other)} on {host} with settings other than {models[0]}'s"
-                yield Problem(("llm_models", other), got, "one set of settings per model file and host", remedy)
+            yield _repeated(fleet, host, models[0], other)
+
+
+def _file_of(model: Model) -> str:
+    """The file of a model, however its name is spelt."""
+    source = model.source
+    if isinstance(source, OllamaSource):
+        return same_model(source.name)
+    return source.path if isinstance(source, FileSource) else str(getattr(source, "file_sha256", source))
+
+
+def _repeated(fleet: Fleet, host: str, first: str, other: str) -> Problem:
+    one, two = fleet.models[first], fleet.models[other]
+    elsewhere = f"put one on another host than {host}"
+    got = f"{shown_source(fleet, other)} on {host}, which is {first}'s file"
+    if _settings(one) != _settings(two):
+        got, remedy = f"{got}, with other settings", f"Assign {first} to the aliases of both, or {elsewhere}."
+    elif one.mode != two.mode:
+        remedy = f"Ollama has it in memory once: {elsewhere}."
+    else:
+        remedy = f"It is one model under two names: assign {first} to the aliases of both."
+    return Problem(("llm_models", other), got, "each model file once per host", remedy)
 
 
 def shown_source(fleet: Fleet, model: str) -> str:

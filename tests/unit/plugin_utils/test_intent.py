@@ -6,7 +6,7 @@ import pytest
 
 from plugins.plugin_utils.intent import parse_fleet
 from plugins.plugin_utils.problems import IntentError, dotted
-from tests.unit.fleets import HOSTS, intent
+from tests.unit.fleets import HOSTS, VARIABLES, intent
 
 
 def problems(changes, **given):
@@ -131,10 +131,26 @@ def test_all_mistakes_are_named_at_once():
     assert len(problems(changes)) == 3
 
 
-def test_one_blob_under_two_names_with_other_settings():
-    twin = {"source": {"kind": "ollama", "name": "big:30b"}, "context_tokens": 4096, "declared": {"memory_gib": 1, "source": "t"}}
+@pytest.mark.parametrize("spelling", ["big:30b", "Big:30B", "library/big:30b", "registry.ollama.ai/library/big:30b"])
+@pytest.mark.parametrize(
+    ("context_tokens", "got", "remedy"),
+    [
+        (4096, "file, with other settings", "or put one on another host than gpus"),
+        (8192, "file", "one model under two names: assign big"),
+    ],
+)
+def test_one_file_under_two_names(spelling, context_tokens, got, remedy):
+    source, declared = {"kind": "ollama", "name": spelling}, {"memory_gib": 1, "source": "t"}
+    twin = {"source": source, "context_tokens": context_tokens, "declared": declared}
     (problem,) = problems({"llm_models.twin": twin, "llm_assignments.coding.0.model": "twin"})
-    assert "big:30b on gpus" in problem.got
+    assert (dotted(problem.path), problem.got) == ("llm_models.twin", f"{spelling} on gpus, which is big's {got}")
+    assert remedy in problem.remedy
+
+
+def test_one_file_for_chat_and_for_embedding_is_one_in_memory():
+    twin = {**VARIABLES["llm_models"]["vectors"], "mode": "chat"}
+    (problem,) = problems({"llm_models.twin": twin, "llm_assignments.coding.0.model": "twin"})
+    assert "put one on another host than gpus" in problem.remedy
 
 
 def test_ports_of_two_hosts_on_one_address_must_not_meet():

@@ -20,7 +20,7 @@ from plugins.plugin_utils.managed_ollama import (
 from plugins.plugin_utils.plan import make_plan
 from plugins.plugin_utils.plan_document import PlanDocument
 from plugins.plugin_utils.problems import IntentError
-from tests.unit.fleets import intent
+from tests.unit.fleets import VARIABLES, intent
 from tests.unit.measured import models
 from tests.unit.plugin_utils.test_plan_admission import SMALL, find, lab
 
@@ -220,6 +220,15 @@ def test_the_first_host_fetches_for_the_others():
     assert make_plan(parse_fleet(intent(changes)), "test")["hosts"]["twin"]["resident"][0]["copy_from"] is None
 
 
+@pytest.mark.parametrize("spelling", ["registry.ollama.ai/library/big:30b", "Big:30B"])
+def test_however_its_name_is_spelt_a_model_is_fetched_once(spelling):
+    same = {**VARIABLES["llm_models"]["big"], "source": {"kind": "ollama", "name": spelling}}
+    deployments = [{"model": "big", "host": "gpus"}, {"model": "same", "host": "twin"}]
+    changes = {"hosts.twin": TWIN, "llm_models.same": same, "llm_assignments.coding": deployments}
+    (resident,) = make_plan(parse_fleet(intent(changes)), "test")["hosts"]["twin"]["resident"]
+    assert (resident["engine_model"], resident["copy_from"]) == (spelling, "gpus")
+
+
 def test_files_are_put_only_into_engines_that_are_managed():
     source = {"kind": "file", "path": "/x.gguf"}
     changes = {"llm_models.big.source": source}
@@ -237,5 +246,5 @@ def test_one_file_has_one_set_of_settings_on_a_host():
         "llm_models.twin": second,
         "llm_assignments.tools_fast": [{"model": "twin", "host": "gpus"}],
     }
-    with pytest.raises(IntentError, match=r"/x\.gguf on gpus with settings other than big's"):
+    with pytest.raises(IntentError, match=r"/x\.gguf on gpus, which is big's file, with other settings"):
         parse_fleet(intent(changes))
