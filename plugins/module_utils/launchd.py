@@ -11,6 +11,8 @@ DOMAIN = "system"
 FOLDER = "/Library/LaunchDaemons"
 LABEL_PREFIX = "llm.homelab."
 NAME_PREFIX = "homelab-llm-"
+# Of services that were given a name without our prefix.
+OTHER_PREFIX = "llm.homelab-other."
 # What launchctl ends with for a job that launchd does not know: print with 113, bootout with 3 (no such process).
 UNKNOWN_CODES = (3, 113)
 UNKNOWN_WORDS = ("Could not find service", "No such process")
@@ -37,13 +39,15 @@ class Wanted(NamedTuple):
 
 
 def label_of(name: str) -> str:
-    """The label of a service of ours: homelab-llm-x is llm.homelab.x."""
-    return LABEL_PREFIX + (name[len(NAME_PREFIX) :] if name.startswith(NAME_PREFIX) else name)
+    """The label of a service of ours: homelab-llm-x is llm.homelab.x, any other name x is llm.homelab-other.x."""
+    return LABEL_PREFIX + name[len(NAME_PREFIX) :] if name.startswith(NAME_PREFIX) else OTHER_PREFIX + name
 
 
-def name_of(label: str) -> str:
-    """The service of a label of ours."""
-    return NAME_PREFIX + label[len(LABEL_PREFIX) :]
+def name_of(label: str) -> str | None:
+    """The service of a label of ours; None of any other label."""
+    if label.startswith(LABEL_PREFIX):
+        return NAME_PREFIX + label[len(LABEL_PREFIX) :]
+    return label[len(OTHER_PREFIX) :] if label.startswith(OTHER_PREFIX) else None
 
 
 def target(label: str) -> str:

@@ -12,7 +12,9 @@ author:
   - homelab.llm maintainers (@homelab-llm)
 description:
   - Reads the state, the process and the listening ports of services. Nothing is changed.
-  - Instances of a template unit are found by their drop-ins, jobs of launchd by property lists called C(llm.homelab.NAME.plist).
+  - Instances of a template unit are found by their drop-ins.
+  - Jobs of launchd are found by their property lists. That of the service C(homelab-llm-NAME) is C(llm.homelab.NAME.plist), that
+    of a service with any other name C(llm.homelab-other.NAME.plist).
   - The identity of a process is its id together with its start. Two receipts with the same identity come from the same process.
 options:
   manager:
@@ -21,7 +23,7 @@ options:
     choices: [systemd, launchd, supervisord]
     required: true
   pattern:
-    description: Shell pattern that a service's name matches; for systemd without C(.service), for launchd as C(homelab-llm-NAME).
+    description: Shell pattern that a service's name matches; for systemd without C(.service).
     type: str
     default: "*"
   directory:
@@ -100,10 +102,10 @@ def systemd_services(module: AnsibleModule, pattern: str) -> list[dict[str, Any]
 def launchd_services(module: AnsibleModule, pattern: str) -> list[dict[str, Any]]:
     """The jobs that have a property list of ours under names that match."""
     launchctl, found = module.get_bin_path("launchctl", required=True), []
-    for path in sorted(glob.glob(os.path.join(launchd.FOLDER, launchd.LABEL_PREFIX + "*.plist"))):
+    for path in sorted(glob.glob(os.path.join(launchd.FOLDER, "*.plist"))):
         label = os.path.basename(path)[: -len(".plist")]
         name = launchd.name_of(label)
-        if not fnmatch.fnmatchcase(name, pattern):
+        if name is None or not fnmatch.fnmatchcase(name, pattern):
             continue
         code, said, _error = module.run_command([launchctl, "print", launchd.target(label)])
         job = launchd.parse_print(said) if code == 0 else launchd.Job("stopped", None, None)

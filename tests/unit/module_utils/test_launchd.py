@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import jinja2
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugins.module_utils import launchd
 from plugins.module_utils.launchd import Job, Wanted, decide, is_disabled, is_unknown, parse_print
+from tests.unit.any_text import any_text
 
 RUNNING = """system/llm.homelab.ollama = {
 \tactive count = 1
@@ -150,7 +157,30 @@ def test_steps_lead_to_the_state(state, periodic, reload, job, disabled, steps):
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("homelab-llm-ollama", "llm.homelab.ollama"), ("homelab-llm-llama-cpp@a.b", "llm.homelab.llama-cpp@a.b")],
+    [
+        ("homelab-llm-ollama", "llm.homelab.ollama"),
+        ("homelab-llm-llama-cpp@a.b", "llm.homelab.llama-cpp@a.b"),
+        ("homelab-llm-", "llm.homelab."),
+        ("my-ollama", "llm.homelab-other.my-ollama"),
+        ("homelab-llm", "llm.homelab-other.homelab-llm"),
+    ],
 )
 def test_names_and_labels_are_each_others(name, label):
-    assert (launchd.label_of(name), launchd.name_of(label)) == (label, name)
+    assert (launchd.label_of(name), launchd.name_of(label), role_label(name)) == (label, name, label)
+
+
+@pytest.mark.parametrize("label", ["com.openssh.sshd", "llm.homelab", "homelab-llm-ollama"])
+def test_a_label_of_others_is_no_service(label):
+    assert launchd.name_of(label) is None
+
+
+@given(st.sampled_from(["", launchd.NAME_PREFIX, launchd.LABEL_PREFIX, launchd.OTHER_PREFIX]), any_text())
+def test_every_name_comes_back_from_its_label(prefix, text):
+    name = prefix + text
+    assert launchd.name_of(launchd.label_of(name)) == name
+
+
+def role_label(name):
+    """The label that the role `service` writes."""
+    variables = yaml.safe_load((Path(__file__).parents[3] / "roles/service/vars/main.yml").read_text())
+    return jinja2.Template(variables["service_label"]).render(service_name=name)
