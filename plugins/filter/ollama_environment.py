@@ -27,7 +27,9 @@ options:
     type: dict
     required: true
   more:
-    description: Variables of the user. One that the others have must have the same value.
+    description:
+      - Variables of the user. One that the others have must have the same value.
+      - One that decides memory and that the others do not have is refused.
     type: dict
     required: true
 """

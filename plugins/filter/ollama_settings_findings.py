@@ -15,6 +15,7 @@ short_description: What a running Ollama does not have as planned
 description:
   - Compares planned settings with those that M(homelab.llm.engine_info) found in a running server, however they are spelt.
   - What neither the server's log nor its process tells is passed over.
+  - A variable of the process that decides memory and is not planned is a finding.
 positional: wanted
 options:
   _input:

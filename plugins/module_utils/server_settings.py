@@ -11,6 +11,8 @@ import json
 import re
 from typing import Iterator, Mapping
 
+from .engine_variables import decides_memory
+
 # Only what decides how an engine uses memory and devices is ever read on; a proxy's password, for one, is not.
 KEPT = re.compile(r"(?:OLLAMA_|LLAMA_ARG_|GGML_)[A-Z0-9_]+|CUDA_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES|HSA_OVERRIDE_GFX_VERSION")
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL")
@@ -116,7 +118,7 @@ def settings_findings(
     """What a running server does not have as planned, one sentence each.
 
     ``effective``: what it logged when it started, ``environment``: of its process; None where that is not known. What neither
-    can tell is passed over.
+    can tell is passed over. A variable that decides memory and is not planned has to be unset.
     """
     found = []
     for name, value in wanted.items():
@@ -127,4 +129,5 @@ def settings_findings(
         elif shown is not None and not same(name, str(value), shown):
             told = shown or "empty"
             found.append(f"{name} is {told} in the running server, planned is {value}; start it again with its new settings")
-    return found
+    added = [name for name in sorted(environment or {}) if name not in wanted and decides_memory(name)]
+    return found + [f"{name} is set in the running server, planned is unset; take it out and start it again" for name in added]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..module_utils.engine_variables import SERVER
 from ..module_utils.memory_settings import OLLAMA_VERSION
 from ..module_utils.ollama_names import DEFAULT_HOST, DEFAULT_NAMESPACE, parse_model_name, same_model
 from ..module_utils.packing import PredictedDemand
@@ -20,15 +21,6 @@ from .references import resident_models
 
 # Models that are made here have names that no registry of Ollama gives.
 DERIVED_NAMESPACE = "homelab"
-# The engine's own environment, by the inventory's word for it.
-VARIABLES = {
-    "max_loaded_models": "OLLAMA_MAX_LOADED_MODELS",
-    "keep_alive": "OLLAMA_KEEP_ALIVE",
-    "context_length": "OLLAMA_CONTEXT_LENGTH",
-    "sched_spread": "OLLAMA_SCHED_SPREAD",
-    "gpu_overhead_mib": "OLLAMA_GPU_OVERHEAD",
-    "fit_target_mib": "LLAMA_ARG_FIT_TARGET",
-}
 # How a derived model's name tells the parameters that it was made with.
 SUFFIXES = {"num_ctx": "ctx", "num_batch": "batch", "main_gpu": "gpu", "num_gpu": "layers"}
 LONGEST_PART = 80
@@ -82,7 +74,7 @@ def changeable(host: Host) -> frozenset[str]:
     if not is_configured(host):
         return frozenset()
     said = (host.server or EngineServer()).model_dump(exclude_none=True)
-    return frozenset(variable for name, variable in VARIABLES.items() if name not in said)
+    return frozenset(variable for name, variable in SERVER.items() if name not in said)
 
 
 def listens_on(host: Host) -> tuple[str | None, int | None]:

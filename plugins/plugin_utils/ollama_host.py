@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..module_utils.engine_variables import PLACES, decides_memory
 from ..module_utils.ollama_names import same_model
 from .admission_rules import rules_for
 
@@ -21,18 +22,26 @@ def version_refusal(version: str) -> str | None:
 def engine_environment(own: Mapping[str, Any], settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, str]:
     """The engine's whole environment: the role's ``own``, the plan's ``settings``, and ``more`` of the user.
 
-    Raises ValueError where ``more`` says something else than one of the others.
+    Raises ValueError where ``more`` says something else than one of the others, or decides memory where the plan leaves a
+    variable unset.
     """
     decided = {name: str(value) for name, value in {**settings, **own}.items()}
     asked = {name: str(value) for name, value in more.items()}
-    differing = [name for name in sorted(asked) if decided.get(name, asked[name]) != asked[name]]
+    unset = {name: None for name in asked if decides_memory(name)}
+    expected = {**unset, **decided}
+    differing = [name for name in sorted(asked) if expected.get(name, asked[name]) != asked[name]]
     if differing:
-        told = ", ".join(f"{name}={asked[name]} (decided: {decided[name]})" for name in differing)
+        told = ", ".join(_contradiction(name, asked[name], expected[name]) for name in differing)
         raise ValueError(
             f"got {told} in ollama_environment; expected only what nothing else decides. Memory is decided by llm_host and "
             "llm_models, addresses and directories by the role's variables: say it there"
         )
     return {**asked, **decided}
+
+
+def _contradiction(name: str, asked: str, decided: str | None) -> str:
+    place = f", its place is {PLACES[name]}" if name in PLACES else ""
+    return f"{name}={asked} (decided: {'unset' if decided is None else decided}{place})"
 
 
 def foreign_models(installed: Iterable[str], resident: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..module_utils.engine_variables import SERVER
 from ..module_utils.memory_settings import OLLAMA_VERSION
 from ..module_utils.packing import Budget
 from .admission import Candidate, Change, EngineHost, Measure, Mend, Replay, ServerSettings, mend, replay
@@ -18,11 +19,7 @@ from .problems import Problem
 REFUSED = frozenset({"evicts", "refused", "spills", "reloads"})
 # What the engine's settings are called in the inventory.
 VARIABLES = {
-    "OLLAMA_MAX_LOADED_MODELS": "llm_host.server.max_loaded_models",
-    "OLLAMA_KEEP_ALIVE": "llm_host.server.keep_alive",
-    "OLLAMA_CONTEXT_LENGTH": "llm_host.server.context_length",
-    "OLLAMA_SCHED_SPREAD": "llm_host.server.sched_spread",
-    "LLAMA_ARG_FIT_TARGET": "llm_host.server.fit_target_mib",
+    **{variable: f"llm_host.server.{name}" for name, variable in SERVER.items()},
     "main_gpu": "llm_models.{target}.main_gpu",
     "num_ctx": "llm_models.{target}.context_tokens",
     "num_batch": "llm_models.{target}.batch_tokens",

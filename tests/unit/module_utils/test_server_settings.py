@@ -134,6 +134,8 @@ ONE = {"LLAMA_ARG_CACHE_RAM": "512"}
         ({}, {"LLAMA_ARG_CACHE_RAM": "8192"}, "LLAMA_ARG_CACHE_RAM is 8192 in the running server, planned is 512"),
         (None, {"LLAMA_ARG_CACHE_RAM": ""}, "LLAMA_ARG_CACHE_RAM is empty in the running server"),
         (None, {}, None),
+        ({**ONE, "LLAMA_ARG_THREADS": "1"}, None, None),
+        ({**ONE, "OLLAMA_SCHED_SPREAD": "1"}, None, "OLLAMA_SCHED_SPREAD is set in the running server, planned is unset"),
     ],
 )
 def test_findings_come_from_what_is_known(environment: dict | None, effective: dict | None, words: str | None) -> None:

@@ -36,6 +36,7 @@ def test_a_version_without_rules_is_refused(version: str, words: str | None) -> 
         ({"CUDA_VISIBLE_DEVICES": 0}, {"CUDA_VISIBLE_DEVICES": "0"}),
         # The same word twice is no contradiction, whatever its type.
         ({"OLLAMA_NUM_PARALLEL": 1}, {}),
+        ({"LLAMA_ARG_THREADS": 1, "OLLAMA_DEBUG": 1}, {"LLAMA_ARG_THREADS": "1", "OLLAMA_DEBUG": "1"}),
     ],
 )
 def test_variables_of_the_user_are_added(more: dict[str, Any], added: dict[str, str]) -> None:
@@ -45,8 +46,15 @@ def test_variables_of_the_user_are_added(more: dict[str, Any], added: dict[str, 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"OLLAMA_NUM_PARALLEL": "4"}, "OLLAMA_NUM_PARALLEL=4 (decided: 1)"),
-        ({"LLAMA_ARG_CACHE_RAM": 8192}, "LLAMA_ARG_CACHE_RAM=8192 (decided: 0)"),
+        ({"OLLAMA_NUM_PARALLEL": "4"}, "OLLAMA_NUM_PARALLEL=4 (decided: 1, its place is parallel in llm_models)"),
+        ({"LLAMA_ARG_CACHE_RAM": 8192}, "LLAMA_ARG_CACHE_RAM=8192 (decided: 0, its place is llm_host.cache_ram_mib)"),
+        # The plan writes nothing where it counts with the engine's default.
+        ({"OLLAMA_SCHED_SPREAD": 1}, "OLLAMA_SCHED_SPREAD=1 (decided: unset, its place is llm_host.server.sched_spread)"),
+        ({"OLLAMA_GPU_OVERHEAD": 1}, "its place is llm_host.server.gpu_overhead_mib"),
+        ({"LLAMA_ARG_FIT_TARGET": 512}, "its place is llm_host.server.fit_target_mib"),
+        ({"LLAMA_ARG_CTX_SIZE": 512}, "its place is context_tokens in llm_models"),
+        ({"LLAMA_ARG_N_GPU_LAYERS": 1}, "LLAMA_ARG_N_GPU_LAYERS=1 (decided: unset)"),
+        ({"LLAMA_ARG_NO_MMAP": 1}, "LLAMA_ARG_NO_MMAP=1 (decided: unset)"),
         ({"OLLAMA_HOST": "0.0.0.0"}, "OLLAMA_HOST=0.0.0.0"),
         ({"OLLAMA_NOPRUNE": "0", "HTTPS_PROXY": "x"}, "got OLLAMA_NOPRUNE=0 (decided: 1) in ollama_environment"),
     ],
