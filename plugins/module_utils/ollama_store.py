@@ -6,6 +6,7 @@ Layout: manifest/paths.go of Ollama v0.34.1 (the same in v0.24.0):
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import replace
 
@@ -48,6 +49,22 @@ def find_model_file(models_directory: str, name: str) -> tuple[str, str]:
     return path, layers[0].digest.split(":", 1)[1].lower()
 
 
+def stored_models(models_directory: str) -> list[str]:
+    """Complete names of the models of which every file is there with its size, sorted. No engine is asked."""
+    root = os.path.join(models_directory, "manifests")
+    names = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(root), "*", "*", "*", "*"))):
+        model = ModelName(*os.path.relpath(path, root).split(os.sep))
+        try:
+            manifest = parse_manifest(_read(path, MAX_MANIFEST_BYTES, str(model)), str(model))
+        except GgufError:
+            continue
+        config = [manifest.config_layer] if manifest.config_layer else []
+        if all(has_blob(models_directory, layer) for layer in [*manifest.layers, *config]):
+            names.append(str(model))
+    return names
+
+
 def read_manifest(models_directory: str, model: ModelName) -> Manifest:
     """What the store says of a model, its settings included. Raises GgufError."""
     name = str(model)
@@ -76,6 +93,14 @@ def manifest_bytes(models_directory: str, model: ModelName) -> bytes:
 def blob_path(models_directory: str, digest: str) -> str:
     """Where the store has or would have a blob; ``digest`` begins with "sha256:"."""
     return os.path.join(models_directory, "blobs", digest.lower().replace(":", "-"))
+
+
+def has_blob(models_directory: str, layer: Layer) -> bool:
+    """Whether a blob is there with its size; its digest was verified when it was written."""
+    try:
+        return os.path.getsize(blob_path(models_directory, layer.digest)) == layer.size_bytes
+    except OSError:
+        return False
 
 
 def _spelling(folder: str, wanted: str) -> str:

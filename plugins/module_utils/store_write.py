@@ -24,7 +24,7 @@ from typing import Any, Iterable
 from .gguf_bytes import GgufError
 from .ollama_manifest import Layer, Manifest, parse_manifest
 from .ollama_names import ModelName
-from .ollama_store import blob_path, manifest_path
+from .ollama_store import blob_path, has_blob, manifest_path
 from .store_partials import PARTIAL, begun_files, is_left, left_over, taken_bytes
 from .transfer_progress import ModelProblem
 
@@ -52,11 +52,8 @@ class Store:
         self._owner = _ids(owner) if owner else None
 
     def has(self, layer: Layer) -> bool:
-        """Whether the blob is there with its size; its digest was verified when it was written."""
-        try:
-            return os.path.getsize(blob_path(self.directory, layer.digest)) == layer.size_bytes
-        except OSError:
-            return False
+        """Whether the blob is there with its size."""
+        return has_blob(self.directory, layer)
 
     def missing(self, manifest: Manifest) -> list[Layer]:
         """The blobs of a model that are not there."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from plugins.module_utils.gguf import GgufError
-from plugins.module_utils.ollama_store import find_model_file, read_ollama_blob
+from plugins.module_utils.ollama_store import find_model_file, read_ollama_blob, stored_models
 from tests.gguf_files import complete
+from tests.unit.module_doors import call_module
 from tests.unit.web_server import digest_of, layer, manifest
 
 HEAD, FILE_BYTES = complete({"general.architecture": "llama", "llama.block_count": 2}, [("t", (32,), "q8_0")])
@@ -96,3 +97,28 @@ def test_a_model_that_is_not_one_file_is_refused(store, change, words):
     change(store)
     with pytest.raises(GgufError, match=words):
         find_model_file(str(store), "team/Model:7b")
+
+
+@pytest.mark.parametrize(
+    ("change", "there"),
+    [
+        (lambda store: None, True),
+        (BROKEN["no model"][0], False),
+        (BROKEN["no store"][0], False),
+        (BROKEN["no blob"][0], False),
+        (BROKEN["no parameters"][0], False),
+        (BROKEN["a part of the blob"][0], False),
+        (BROKEN["no manifest"][0], False),
+        # Foreign files are no manifests.
+        (lambda store: (store / "manifests" / "registry.ollama.ai" / "readme").write_bytes(MANIFEST), True),
+    ],
+)
+def test_models_that_are_whole_are_listed_without_an_engine(store, change, there):
+    blob_path(store, b"free").write_bytes(b"free")
+    change(store)
+    assert stored_models(str(store)) == (["registry.ollama.ai/team/Model:7b"] if there else [])
+
+
+def test_the_module_tells_what_is_stored(store):
+    blob_path(store, b"free").write_bytes(b"free")
+    assert call_module("ollama_store_info", models_directory=str(store))["models"] == ["registry.ollama.ai/team/Model:7b"]
