@@ -44,7 +44,8 @@ _SERIAL_0_24 = ONE_SEQUENCE
 _SERIAL_0_20 = _SERIAL_0_24 - {"nemotron_h_omni"}
 _SERIAL_0_15 = _SERIAL_0_20 - {"qwen35", "qwen35moe", "nemotron_h", "nemotron_h_moe"}
 
-ENGINE_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])")
+# How Ollama says its version: a release, a candidate, or what git describes of a build between two.
+VERSION = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ TABLES = (
 
 def version_of(text: str) -> tuple[int, int, int] | None:
     """``v0.33.0-rc2`` -> (0, 33, 0); None for what is no version, and for 0.0.0, which a build without a version says."""
-    match = ENGINE_VERSION.match(text.strip())
+    match = VERSION.fullmatch(text.strip().removeprefix("v"))
     if match is None:
         return None
     major, minor, patch = (int(part) for part in match.groups())

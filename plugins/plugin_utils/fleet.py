@@ -11,11 +11,16 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from .admission_rules import ENGINE_VERSION
+from .admission_rules import VERSION
 
 # No memory, file or context is larger: what is above is a slip of the finger, not a machine.
 LARGEST_GIB = 1_048_576
 LARGEST_CONTEXT_TOKENS = 2**26
+# As `ollama --version` ends, and as llama.cpp names its builds.
+VERSIONS = {
+    "ollama": (VERSION, "0.33.0 or 0.33.0-rc1, without a v"),
+    "llama_cpp": (re.compile(r"b[0-9]{1,9}"), "b10488"),
+}
 
 
 def checked_url(value: str) -> str:
@@ -124,8 +129,9 @@ class Host(Strict):
             raise ValueError(f"an {self.engine} host with url, such as http://star.lan:11434, without base_port and address")
         if self.engine != "external" and not self.accelerators:
             raise ValueError("at least one entry in accelerators")
-        if self.engine == "ollama" and self.engine_version and not ENGINE_VERSION.match(self.engine_version):
-            raise ValueError(f"an engine_version as `ollama --version` ends, such as 0.33.0, not {self.engine_version!r}")
+        pattern, example = VERSIONS.get(self.engine, (None, ""))
+        if pattern and self.engine_version and not pattern.fullmatch(self.engine_version):
+            raise ValueError(f"an engine_version such as {example}, not {self.engine_version!r}")
         if self.engine != "ollama" and self.server is not None:
             raise ValueError("server only for an ollama host: it is Ollama's environment")
         if self.engine != "ollama" and self.listen_address is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..module_utils.engine_variables import PLACES, decides_memory
 from ..module_utils.ollama_names import same_model
-from .admission_rules import rules_for
+from .admission_rules import VERSION, rules_for
 
 # A file that is fetched stays beside the store, which has a copy of its own.
 COPIES = {"ollama": 1, "file": 1, "url": 2, "wheel": 2}
@@ -15,6 +15,8 @@ COPIES = {"ollama": 1, "file": 1, "url": 2, "wheel": 2}
 
 def version_refusal(version: str) -> str | None:
     """Why the plan's proof cannot hold for a version of the engine, or None."""
+    if not VERSION.fullmatch(version):
+        return f"got the engine version {version!r}; expected one such as 0.33.0 or 0.33.0-rc1, without a v"
     rules, said = rules_for(version)
     return None if rules else said
 

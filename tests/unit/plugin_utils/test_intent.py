@@ -62,6 +62,7 @@ MISTAKES = [
     ({"llm_router.fallbacks": {"coding": ["coding"]}}, "llm_router.fallbacks.coding[0]", "again", "another", ""),
     ({"llm_router.fallbacks": {"coding": ["resarch"]}}, "llm_router.fallbacks.coding[0]", "resarch", "assigned", "Known"),
     ({"llm_router.fallbacks": {"coding": []}}, "llm_router.fallbacks.coding", "[]", "at least 1", ""),
+    ({"hosts.mini.engine_version": "0.33.0"}, "hosts.mini.llm_host", "", "such as b10488, not '0.33.0'", ""),
     ({"hosts.mini.engine": "vllm"}, "hosts.mini.llm_host.engine", "vllm", "'ollama'", "serves"),
     ({"hosts.mini.base_port": None}, "hosts.mini.llm_host", "", "base_port", ""),
     ({"hosts.gpus.url": None}, "hosts.gpus.llm_host", "", "url", ""),

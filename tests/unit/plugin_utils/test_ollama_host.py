@@ -21,6 +21,10 @@ SETTINGS = {"OLLAMA_NUM_PARALLEL": "1", "LLAMA_ARG_CACHE_RAM": "0"}
         ("0.9.1", "not known"),
         ("newest", "expected one such as"),
         ("0.0.0", "expected one"),
+        ("0.33.0-rc1", None),
+        ("v0.33.0", "without a v"),
+        ("0.33.0 nightly", "expected one"),
+        ("0.33.0/../../x", "expected one"),
     ],
 )
 def test_a_version_without_rules_is_refused(version: str, words: str | None) -> None:

@@ -145,7 +145,11 @@ def test_a_pin_that_does_not_help_is_moved_or_lifted(pins, words):
     [
         ({"server": {"keep_alive": "abc"}}, "keep_alive"),
         ({"server": {"keep_alive": "5 minutes"}}, "keep_alive"),
-        ({"version": "banana"}, "an engine_version as `ollama --version` ends, such as 0.33.0, not 'banana'"),
+        ({"version": "banana"}, "an engine_version such as 0.33.0 or 0.33.0-rc1, without a v, not 'banana'"),
+        ({"version": "v0.33.0"}, "without a v, not 'v0.33.0'"),
+        ({"version": "0.33.0 nightly"}, "not '0.33.0 nightly'"),
+        ({"version": "0.33.0\n"}, "an engine_version such as"),
+        ({"version": "0.33.0/../../x"}, "not '0.33.0/../../x'"),
     ],
 )
 def test_what_ollama_would_not_understand_is_refused(changes, words):
