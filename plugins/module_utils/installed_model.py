@@ -19,10 +19,11 @@ from .transfer_progress import ModelProblem
 
 @dataclass(frozen=True)
 class Installed:
-    """What ``/api/tags`` says of a model: the sha256 of its manifest, the bytes of its layers."""
+    """What ``/api/tags`` says of a model: the sha256 of its manifest, the bytes of its layers, its complete name as stored."""
 
     digest: str
     size_bytes: int
+    name: str = ""
 
 
 class Engine:
@@ -47,7 +48,7 @@ class Engine:
                 digest, size = item.get("digest"), item.get("size")
                 if not isinstance(digest, str) or not isinstance(size, int):
                     raise RequestFailed("malformed", f"GET /api/tags: {item.get('name')} has no digest and size")
-                return Installed(digest, size)
+                return Installed(digest, size, str(parse_model_name(str(item["name"]))))
         return None
 
     def verified(self, digest: str) -> Installed:

@@ -117,7 +117,8 @@ class _Model:
         pass
 
     def body(self) -> dict[str, Any]:
-        return {"from": str(self._name)}
+        # Ollama takes another spelling for a model that it does not have, and asks the registry for it.
+        return {"from": self._installed.name if self._installed else str(self._name)}
 
     def left_over(self) -> list[str]:
         return []

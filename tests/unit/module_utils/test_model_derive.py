@@ -73,6 +73,12 @@ def test_it_is_made_with_its_own_parameters_only(engine):
 
 
 # Named: what the derived model shows, what its source shows, where that is not the same.
+def test_the_source_is_named_as_it_is_stored(engine):
+    engine.shown["BASE:Latest"] = shown()
+    assert do(engine, from_model="BASE:Latest")["changed"] is True
+    assert engine.created[0]["from"] == "registry.ollama.ai/library/base:latest"
+
+
 UNCHANGED = {
     "the same": ({}, {}),
     "another folder of the store": ({"store": "/elsewhere"}, {}),
