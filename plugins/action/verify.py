@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..plugin_utils.plain import plain
-from ..plugin_utils.residency_report import host_settings_findings, residency_table
+from ..plugin_utils.residency_report import host_settings_findings, residency_table, untold_settings
 from ..plugin_utils.verification import alias_findings, answer_table, drill_findings, engine_findings, model_findings
 
 ARGUMENTS = {"plan": {"type": "dict", "required": True}, "without": {"type": "str"}, "host": {"type": "str"}}
@@ -40,6 +40,10 @@ class ActionModule(ActionBase):
             findings = [text for host in played for text in host_findings(plan, hostvars, host)]
             findings += alias_findings(plan, answers) if answers else []
             Display().display(f"\n{fleet_table(plan, hostvars, played)}\n")
+            for text in (
+                text for host in played for text in untold_settings(host, plan["hosts"][host], settings_of(hostvars, host))
+            ):
+                Display().warning(text)
         if answers:
             Display().display(f"\n{answer_table(answers)}\n")
         if findings:
@@ -50,8 +54,13 @@ class ActionModule(ActionBase):
 def host_findings(plan: Mapping[str, Any], hostvars: Any, host: str) -> list[str]:
     """Findings of one host from the two rounds of receipts and from the settings of its engine."""
     found = engine_findings(plan, host, *receipts_of(hostvars, host))
-    settings = (registered(hostvars, host, "llm_engine_settings").get("receipt") or {}).get("settings")
-    return [*found, *(f"{host}: {text}" for text in host_settings_findings(plan["hosts"][host], settings))]
+    return [*found, *(f"{host}: {text}" for text in host_settings_findings(plan["hosts"][host], settings_of(hostvars, host)))]
+
+
+def settings_of(hostvars: Any, host: str) -> dict[str, Any] | None:
+    """With what the Ollama of a host runs, as engine_info has it; None where it was not asked."""
+    found = (registered(hostvars, host, "ollama_asked").get("receipt") or {}).get("settings")
+    return found if isinstance(found, dict) else None
 
 
 def receipts_of(hostvars: Any, host: str) -> list[dict[str, dict[str, Any]]]:

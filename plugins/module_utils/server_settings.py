@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Iterator, Mapping
+from typing import Iterable, Iterator, Mapping
 
 from .engine_variables import decides_memory
 
@@ -131,3 +131,8 @@ def settings_findings(
             found.append(f"{name} is {told} in the running server, planned is {value}; start it again with its new settings")
     added = [name for name in sorted(environment or {}) if name not in wanted and decides_memory(name)]
     return found + [f"{name} is set in the running server, planned is unset; take it out and start it again" for name in added]
+
+
+def untold(wanted: Iterable[str], environment: Mapping[str, str] | None, effective: Mapping[str, str] | None) -> list[str]:
+    """The names that ``settings_findings`` passes over."""
+    return sorted(set(wanted).difference(effective or ())) if environment is None else []

@@ -14,9 +14,9 @@ short_description: Judge whether engines and aliases do what the plan says
 description:
   - Looks at what C(playbooks/verify.yml) registered on the hosts, namely the receipts of the engines taken before and after the
     aliases were asked (C(llm_receipts_before), C(llm_receipts_after)), the settings of the running Ollamas
-    (C(llm_engine_settings)), what their watchdogs wrote (C(llm_watchdog)) and the answers of the router (C(litellm_answers)).
+    (C(ollama_asked)), what their watchdogs wrote (C(llm_watchdog)) and the answers of the router (C(litellm_answers)).
   - An Ollama that is managed must have every planned model loaded, with its context, for ever, and in GPU memory where that is
-    planned, and must run with the settings of the plan.
+    planned, and must run with the settings of the plan. What neither its log nor its process tells of them is warned about.
   - Prints what each engine keeps, then the answers, as tables, and fails with one sentence per finding.
 options:
   plan:

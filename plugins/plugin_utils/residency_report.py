@@ -7,7 +7,7 @@ from typing import Any
 
 from ..module_utils.packing import GIB_IN_MIB
 from ..module_utils.resident_set import Expected, for_ever, foreign, loaded_as, model_findings
-from ..module_utils.server_settings import settings_findings
+from ..module_utils.server_settings import settings_findings, untold
 from .plan_table import table
 
 Receipt = Mapping[str, Any]
@@ -43,6 +43,15 @@ def host_settings_findings(host: Mapping[str, Any], settings: Mapping[str, Any] 
     if not promised(host) or settings is None:
         return []
     return settings_findings(host["admission"]["settings"], settings["environment"], settings["effective"])
+
+
+def untold_settings(name: str, host: Mapping[str, Any], settings: Mapping[str, Any] | None) -> list[str]:
+    """Of a host of this name: one sentence where a managed Ollama does not tell all settings of the plan, none otherwise."""
+    if not promised(host) or settings is None:
+        return []
+    names = untold(host["admission"]["settings"], settings["environment"], settings["effective"])
+    told = f"neither the engine's log nor its process tells {', '.join(names)}"
+    return [f"{name}: {told}; whether it runs with them as planned is not known"] if names else []
 
 
 def residency_table(

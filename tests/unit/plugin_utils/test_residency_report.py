@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plugins.plugin_utils.residency_report import expected_of, host_settings_findings, residency_table
+from plugins.plugin_utils.residency_report import expected_of, host_settings_findings, residency_table, untold_settings
 from tests.unit.residencies import SOON, loaded, sight
 
 GIB = 2**30
@@ -119,3 +119,21 @@ def test_a_resident_of_the_plan_is_expected(more: dict[str, Any], digest: str | 
 )
 def test_settings_are_compared_where_we_made_them(name: str, settings: Any, expected: int) -> None:
     assert len(host_settings_findings(PLAN["hosts"][name], settings)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("gpus", None, 0),
+        ("gpus", {"environment": None, "effective": None}, 1),
+        ("gpus", {"environment": None, "effective": {"OLLAMA_HOST": "a"}}, 1),
+        ("gpus", {"environment": None, "effective": {"OLLAMA_KEEP_ALIVE": "5m0s"}}, 0),
+        ("gpus", {"environment": {}, "effective": None}, 0),
+        ("desk", {"environment": None, "effective": None}, 0),
+        ("mini", {"environment": None, "effective": None}, 0),
+    ],
+)
+def test_settings_that_nothing_tells_are_named(name: str, settings: Any, expected: int) -> None:
+    found = untold_settings(name, PLAN["hosts"][name], settings)
+    assert len(found) == expected
+    assert all("OLLAMA_KEEP_ALIVE" in text for text in found)
