@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar, trust_as_template
 
-ROLE = Path(__file__).parents[3] / "roles" / "ollama"
-VARIABLES = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
-LOOK, FETCH = yaml.safe_load((ROLE / "tasks" / "model_fetch.yml").read_text(encoding="utf-8"))[:2]
+from tests.unit.role_expressions import evaluated, holds, load
+
+LOOK, FETCH = load("ollama/tasks/model_fetch.yml")[:2]
 SHARE, GET = FETCH["block"]
+OWN = {name: load("ollama/vars/main.yml")[name] for name in ("ollama_registry", "ollama_copied")}
+VARIABLES = {**OWN, **FETCH["vars"], "inventory_hostname": "pear", "ollama_copy_models": True, "ansible_check_mode": False}
 HUB, LAN = "gemma4:26b", "lan:5000/team/small:x"
-
-init_plugin_loader()
-
-
-def evaluated(text: str, **given: Any) -> Any:
-    texts = {**FETCH["vars"], "ollama_registry": VARIABLES["ollama_registry"], "ollama_copied": VARIABLES["ollama_copied"]}
-    trusted = {name: trust_as_template(value) for name, value in texts.items()}
-    shared = {"inventory_hostname": "pear", "ollama_copy_models": True, "ansible_check_mode": False, "hostvars": {}}
-    return Templar(loader=DataLoader(), variables={**trusted, **shared, **given}).template(trust_as_template(text))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +29,7 @@ def evaluated(text: str, **given: Any) -> Any:
 def test_plain_http_is_for_the_one_that_is_asked(name: str, mirror: str, insecure: list[str], expected: bool) -> None:
     model = {"source": {"name": name}}
     given = {"ollama_model": model, "ollama_registry_mirror": mirror, "ollama_insecure_registries": insecure}
-    assert evaluated(LOOK["homelab.llm.ollama_model"]["insecure"], **given) is expected
+    assert evaluated(LOOK["homelab.llm.ollama_model"]["insecure"], VARIABLES, **given) is expected
 
 
 DIGEST = {"digest": "aa"}
@@ -62,7 +50,7 @@ def test_the_other_host_is_asked_where_something_is_missing(
     copy_from: str | None, looked: dict[str, Any], check_mode: bool, expected: bool
 ) -> None:
     given = {"ollama_model": {"copy_from": copy_from}, "ollama_looked": looked, "ansible_check_mode": check_mode}
-    assert evaluated("{{ ollama_sharing }}", **given) is expected
+    assert holds("ollama_sharing", VARIABLES, **given) is expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +68,7 @@ def test_where_the_other_host_has_it(giver: dict[str, str] | None, expected: tup
     hosts = {} if giver is None else {"star": giver}
     given = {"ollama_model": {"copy_from": "star"}, "hostvars": hosts, "ollama_models_directory": "/own"}
     asked = SHARE["homelab.llm.ollama_share"]
-    assert (evaluated(asked["models_directory"], **given), evaluated(asked["address"], **given)) == expected
+    assert tuple(evaluated(asked[option], VARIABLES, **given) for option in ("models_directory", "address")) == expected
 
 
 def test_a_host_that_is_not_reached_ends_nothing() -> None:
@@ -105,4 +93,4 @@ def test_a_registry_that_is_away_fails_no_check_of_a_copy(
     copy_from: str | None, made: dict[str, Any], check_mode: bool, failed: bool
 ) -> None:
     given = {"ollama_model": {"copy_from": copy_from}, "ollama_made": made, "ansible_check_mode": check_mode}
-    assert bool(evaluated(f"{{{{ {GET['failed_when']} }}}}", **given)) is failed
+    assert holds(GET["failed_when"], VARIABLES, **given) is failed

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar, trust_as_template
 
-ROLES = Path(__file__).parents[3] / "roles"
+from tests.unit.role_expressions import evaluated, holds, load
+
 NONE, ONE = {"matched": 0}, {"matched": 1}
 SKIPPED: dict[str, Any] = {"changed": False, "skipped": True}
-
-init_plugin_loader()
-
-
-def load(path: str) -> Any:
-    return yaml.safe_load((ROLES / path).read_text(encoding="utf-8"))
-
-
-def evaluated(text: str, variables: dict[str, Any], **given: Any) -> Any:
-    trusted = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in variables.items()}
-    return Templar(loader=DataLoader(), variables={**trusted, **given}).template(trust_as_template(text))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +36,7 @@ def test_room_of_llama_cpp(services: list[str], trees: dict[str, Any], missing: 
 )
 def test_room_of_ollamas_engine(method: str, trees: dict[str, Any], looked_at: bool) -> None:
     (condition,) = (task["when"] for task in load("ollama/tasks/preflight_room.yml") if "for the engine" in task["name"])
-    assert evaluated(f"{{{{ {condition} }}}}", {}, ollama_install_method=method, ollama_trees=trees) is looked_at
+    assert holds(condition, {}, ollama_install_method=method, ollama_trees=trees) is looked_at
 
 
 URL = {"kind": "url", "url": "http://lan/models/small.gguf?download=true", "file_sha256": "0123456789abcdef"}
@@ -66,7 +51,7 @@ WHEEL = {"kind": "wheel", "requirement": "small-model==1.0"}
 def test_a_file_is_looked_for_where_it_is_fetched_to(source: dict[str, str], place: str | None, exists: bool) -> None:
     look, note = load("gguf_file/tasks/look.yml")
     given = {"gguf_file_source": source, "gguf_file_directory": "/models"}
-    is_fetched = evaluated(f"{{{{ {look['when']} }}}}", {}, **given)
+    is_fetched = holds(look["when"], {}, **given)
     assert is_fetched is (place is not None)
     if is_fetched:
         assert evaluated(look["ansible.builtin.stat"]["path"], load("gguf_file/vars/main.yml"), **given) == place
