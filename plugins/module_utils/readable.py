@@ -11,8 +11,8 @@ from typing import Any, Callable, Sequence
 
 # Nobody's, for a user that is still to be made: it will have no more rights than that. nfs and most systems agree on it.
 NOBODY = 65534
-# Exit codes tell which part of a path is closed.
-MAX_PARTS = 200
+# Exit codes, at most 255, tell which part is closed: of the file itself, or of the path with links that leads to it.
+MAX_PARTS = 120
 
 
 class UnknownGroup(Exception):
@@ -51,7 +51,8 @@ def closed_part(path: str, reader: Reader) -> str | None:
 
     ``path``: absolute. Only root can ask for another user; for anybody else it is the own rights that are looked at.
     """
-    parts = _parts(os.path.realpath(path))
+    real = os.path.realpath(path)
+    parts = [*_parts(real), *(_parts(path) if path != real else [])]
     if os.geteuid() != 0:
         number = _first_closed(parts)
     else:
@@ -83,8 +84,7 @@ def _parts(path: str) -> list[str]:
 def _first_closed(parts: Sequence[str]) -> int:
     """Number of the first part that is closed to this process, from 1; 0 where none is."""
     for number, part in enumerate(parts, 1):
-        wanted = os.R_OK if number == len(parts) else os.X_OK
-        if not os.access(part, wanted):
+        if not os.access(part, os.X_OK if os.path.isdir(part) else os.R_OK):
             return number
     return 0
 

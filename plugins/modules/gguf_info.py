@@ -84,6 +84,10 @@ path:
   description: The GGUF file.
   returned: success
   type: str
+real_path:
+  description: The same without symbolic links.
+  returned: success
+  type: str
 sha256:
   description: sha256 of the file as the name of a blob in Ollama's store says it; null for a path that was given.
   returned: success
@@ -112,6 +116,7 @@ vocabulary:
   sample: 49152
 """
 
+import os
 from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
@@ -194,7 +199,7 @@ def main() -> None:
             msg=f"{path}: the header is not what the plan was made from ({differing}). "
             "Correct declared of this model in llm_models, then plan again."
         )
-    module.exit_json(changed=False, path=path, sha256=sha256, shape=shape, **facts(header))
+    module.exit_json(changed=False, path=path, real_path=os.path.realpath(path), sha256=sha256, shape=shape, **facts(header))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,16 @@ def test_a_link_is_followed(shelf):
     assert closed_part(str(shelf.parent / "link.gguf"), STRANGER) == str(shelf)
 
 
+@root_only
+def test_the_folder_of_a_link_is_closed_as_well(shelf):
+    links = shelf.parent / "links"
+    links.mkdir(mode=0o700)
+    (links / "link.gguf").symlink_to(shelf / "model.gguf")
+    assert closed_part(str(links / "link.gguf"), STRANGER) == str(links)
+    links.chmod(0o755)
+    assert closed_part(str(links / "link.gguf"), STRANGER) is None
+
+
 def test_the_own_rights_of_anybody_else(shelf, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert closed_part(str(shelf / "model.gguf"), STRANGER) is None
