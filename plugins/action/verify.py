@@ -58,9 +58,10 @@ def host_findings(plan: Mapping[str, Any], hostvars: Any, host: str) -> list[str
 
 
 def settings_of(hostvars: Any, host: str) -> dict[str, Any] | None:
-    """With what the Ollama of a host runs, as engine_info has it; None where it was not asked."""
-    found = (registered(hostvars, host, "ollama_asked").get("receipt") or {}).get("settings")
-    return found if isinstance(found, dict) else None
+    """With what the Ollama of a host runs, as engine_info has it; None where it does not answer: its log is of the past."""
+    receipt = registered(hostvars, host, "ollama_asked").get("receipt") or {}
+    found = receipt.get("settings")
+    return found if isinstance(found, dict) and not receipt.get("error") else None
 
 
 def receipts_of(hostvars: Any, host: str) -> list[dict[str, dict[str, Any]]]:
