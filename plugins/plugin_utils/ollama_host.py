@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from .admission_rules import VERSION, rules_for
 
 # A file that is fetched stays beside the store, which has a copy of its own.
 COPIES = {"ollama": 1, "file": 1, "url": 2, "wheel": 2}
+# Who asks, before the server in an address; Go's proxies do without the scheme as well.
+CREDENTIALS = re.compile(r"//[^/\s]*@|^[^/\s]+:[^/\s]*@")
 
 
 def version_refusal(version: str) -> str | None:
@@ -24,9 +27,15 @@ def version_refusal(version: str) -> str | None:
 def engine_environment(own: Mapping[str, Any], settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, str]:
     """The engine's whole environment: the role's ``own``, the plan's ``settings``, and ``more`` of the user.
 
-    Raises ValueError where ``more`` says something else than one of the others, or decides memory where the plan leaves a
-    variable unset.
+    Raises ValueError where ``more`` says something else than one of the others, decides memory where the plan leaves a
+    variable unset, or holds a user or password: it is no secret, Ollama itself writes all of it into its log.
     """
+    telling = [name for name in sorted(more) if CREDENTIALS.search(str(more[name]))]
+    if telling:
+        raise ValueError(
+            f"got {', '.join(telling)} with a user or password (not shown) in ollama_environment; expected none: Ollama writes "
+            "its environment into its log. Name a proxy that lets this host in by its address, or one on the host that signs in"
+        )
     decided = {name: str(value) for name, value in {**settings, **own}.items()}
     asked = {name: str(value) for name, value in more.items()}
     unset = {name: None for name in asked if decides_memory(name)}

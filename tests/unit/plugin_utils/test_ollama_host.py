@@ -69,6 +69,29 @@ def test_a_second_voice_is_refused(more: dict[str, Any], words: str) -> None:
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "telling"),
+    [
+        ("http://me:hidden@proxy:3128", True),
+        ("https://hidden@proxy", True),
+        ("http://me:hid@den@proxy", True),
+        ("me:hidden@proxy:3128", True),
+        ("http://proxy.lan:3128", False),
+        ("http://[fd00::1]:3128/a@b", False),
+        ("proxy:3128", False),
+        ("lan,10.0.0.0/8", False),
+        (1, False),
+    ],
+)
+def test_what_tells_a_password_is_refused_without_it(value: Any, telling: bool) -> None:
+    if not telling:
+        assert engine_environment(OWN, SETTINGS, {"HTTPS_PROXY": value})["HTTPS_PROXY"] == str(value)
+        return
+    with pytest.raises(ValueError, match=r"got HTTPS_PROXY with a user or password \(not shown\)") as caught:
+        engine_environment(OWN, SETTINGS, {"HTTPS_PROXY": value})
+    assert "hid" not in str(caught.value)
+
+
 def resident(
     name: str, source: dict[str, Any], derived_from: str | None = None, mib: float = 100.0, **more: Any
 ) -> dict[str, Any]:
