@@ -22,7 +22,7 @@ def is_name(text: str) -> bool:
 
 
 def addresses_of(name: str) -> list[str]:
-    """What a name stands for on this host: IPv4 addresses where there are any, as servers take them. Empty where it knows none."""
+    """What a name stands for on this host: IPv4 where there is any, as servers take it. Empty where it is not known."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
