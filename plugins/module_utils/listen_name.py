@@ -27,7 +27,7 @@ def addresses_of(name: str) -> list[str]:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
-    told = sorted({str(entry[4][0]).split("%")[0] for entry in found})
+    told = sorted({str(entry[4][0]).partition("%")[0] for entry in found})
     return [text for text in told if ":" not in text] or told
 
 
