@@ -21,6 +21,13 @@ from tests.commands.test_ports import BASE
 
 ARCHIVE = b"no archive, but a file with a digest"
 SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
+PROGRAMS = {
+    "ollama": "#!/bin/sh\necho client version is 0.33.0\n",
+    "candidate": "#!/bin/sh\necho client version is 0.33.0-rc2\n",
+    "failing": "#!/bin/sh\nexit 3\n",
+    "elsewhere": "\x7fELF of elsewhere",
+    "llama-server": "#!/bin/sh\n",
+}
 NOTHING = {"ollama-linux-amd64.tgz": "0" * 64}
 PLACE = "PLACE"
 
@@ -85,13 +92,7 @@ def executable(path: Path, text: str) -> None:
 
 def furnish(folder: Path) -> None:
     """Programs and archives, honest and not."""
-    for name, text in (
-        ("ollama", "#!/bin/sh\necho client version is 0.33.0\n"),
-        ("candidate", "#!/bin/sh\necho client version is 0.33.0-rc2\n"),
-        ("failing", "#!/bin/sh\nexit 3\n"),
-        ("elsewhere", "\x7fELF of elsewhere"),
-        ("llama-server", "#!/bin/sh\n"),
-    ):
+    for name, text in PROGRAMS.items():
         executable(folder / "real" / name, text)
     (folder / "link").mkdir()
     for name in ("ollama", "llama-server", "nothing"):
@@ -128,7 +129,9 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     hosts = json.loads((folder / "rendered.json").read_text(encoding="utf-8"))
-    return {"said": {name: hosts[name]["facts"]["said"] for name in CASES}, "printed": done.stdout + done.stderr}
+    said = {name: hosts[name]["facts"]["said"] for name in CASES}
+    revisions = {name: hosts[name]["facts"].get(f"{CASES[name][0]['engine']}_engine_revision") for name in CASES}
+    return {"said": said, "revisions": revisions, "printed": done.stdout + done.stderr}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -139,6 +142,11 @@ def test_what_a_host_is_told(looked: dict[str, Any], name: str) -> None:
         return
     assert said.startswith(f"{name}: "), said
     assert words in " ".join(said.split())
+
+
+def test_the_revision_is_the_programs_behind_a_link(looked: dict[str, Any]) -> None:
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (PROGRAMS["ollama"], PROGRAMS["llama-server"])]
+    assert [looked["revisions"][name] for name in ("linked", "linked-server")] == digests
 
 
 def test_no_password_is_printed(looked: dict[str, Any]) -> None:
