@@ -11,7 +11,7 @@ from .connection import RequestFailed
 from .gguf_bytes import GgufError
 from .ollama_api import OllamaApi
 from .ollama_manifest import Layer, Manifest, parse_manifest
-from .ollama_names import ModelName, parse_model_name
+from .ollama_names import ModelName, parse_model_name, same_model
 from .ollama_store import manifest_bytes
 from .store_write import Store, all_layers
 from .transfer_progress import ModelProblem
@@ -41,14 +41,15 @@ class Engine:
 
     def installed(self, name: ModelName | None = None) -> Installed | None:
         """The model, or another one, as it is there now; None where it is not. Raises RequestFailed."""
-        wanted = str(name or self.name).lower()
+        wanted = same_model(str(name or self.name))
         models = self.api.get("/api/tags").get("models")
         for item in models if isinstance(models, list) else []:
-            if isinstance(item, dict) and _same(item.get("name"), wanted):
+            found = item.get("name") if isinstance(item, dict) else None
+            if isinstance(found, str) and same_model(found) == wanted:
                 digest, size = item.get("digest"), item.get("size")
                 if not isinstance(digest, str) or not isinstance(size, int):
-                    raise RequestFailed("malformed", f"GET /api/tags: {item.get('name')} has no digest and size")
-                return Installed(digest, size, str(parse_model_name(str(item["name"]))))
+                    raise RequestFailed("malformed", f"GET /api/tags: {found} has no digest and size")
+                return Installed(digest, size, str(parse_model_name(found)))
         return None
 
     def verified(self, digest: str) -> Installed:
@@ -91,13 +92,6 @@ class Engine:
         if self.store is not None:
             layers = all_layers(before) if before else []
             self.store.remove_unused([*(layer.digest for layer in layers), *more])
-
-
-def _same(found: Any, wanted: str) -> bool:
-    try:
-        return isinstance(found, str) and str(parse_model_name(found)).lower() == wanted
-    except GgufError:
-        return False
 
 
 @dataclass(frozen=True)
