@@ -23,7 +23,7 @@ LIFE_S = 600
 START_S = 120.0
 ANSWER_S = 180.0
 # Nothing of the caller's may decide how the engines behave.
-STRIPPED = ("OLLAMA_", "LLAMA_", "GGML_", "CUDA_", "HIP_", "ROCR_", "OMP_")
+STRIPPED = ("OLLAMA_", "LLAMA_", "GGML_", "CUDA_", "HIP_", "ROCR_", "OMP_", "LITELLM_")
 
 
 class EngineError(Exception):

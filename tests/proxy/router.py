@@ -1,0 +1,136 @@
+"""The real LiteLLM proxy on loopback, with the configuration that production gets: intent, plan, `litellm_config`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from plugins.plugin_utils.intent import Intent, parse_fleet
+from plugins.plugin_utils.plan import make_plan
+from plugins.plugin_utils.routing import litellm_config
+from tests.engines.servers import free_port, running
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the role gives the service, beside the key.
+FIXED = yaml.safe_load((ROOT / "roles" / "litellm" / "vars" / "main.yml").read_text(encoding="utf-8"))["litellm_fixed_environment"]
+INVENTORY = "two-hosts"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An engine that is there already, as a host of the plan: what it serves, under which name."""
+
+    host: str
+    url: str
+    engine_model: str
+    mode: str = "chat"
+
+
+def plan_of(aliases: Mapping[str, Sequence[Backend]], **router: Any) -> dict[str, Any]:
+    """The plan that an inventory with these hosts gives; `router` is `llm_router`."""
+    backends = {(item.host, item.engine_model): item for items in aliases.values() for item in items}
+    models = {
+        f"{item.host}-{item.engine_model}": {
+            "source": {"kind": "external", "name": item.engine_model},
+            "mode": item.mode,
+            "context_tokens": 2048,
+            "declared": {"memory_gib": 0.3, "source": "small enough"},
+        }
+        for item in backends.values()
+    }
+    workloads = {
+        alias: {"description": "a test", "mode": items[0].mode, "prompts": [{"id": "one", "text": "one"}]}
+        for alias, items in aliases.items()
+    }
+    assignments = {
+        alias: [{"model": f"{item.host}-{item.engine_model}", "host": item.host} for item in items]
+        for alias, items in aliases.items()
+    }
+    hosts = {
+        item.host: {
+            "engine": "external",
+            "managed": False,
+            "url": item.url,
+            "accelerators": [{"name": "ram", "kind": "cpu", "memory_gib": 8}],
+        }
+        for item in backends.values()
+    }
+    variables = {
+        "llm_models": models,
+        "llm_workloads": workloads,
+        "llm_assignments": assignments,
+        "llm_router": dict(router),
+    }
+    first = next(iter(hosts))
+    intent = Intent(variables, hosts, addresses=dict.fromkeys(hosts, "127.0.0.1"), router_hosts=(first,))
+    return make_plan(parse_fleet(intent), INVENTORY)
+
+
+def config_of(aliases: Mapping[str, Sequence[Backend]], **router: Any) -> dict[str, Any]:
+    """What LiteLLM is given for them."""
+    return litellm_config(plan_of(aliases, **router))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: a body that is JSON is read."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.content)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A running proxy."""
+
+    url: str
+    key: str
+    log: Path
+
+    def connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        """A connection to it; the standard library's client, which adds the least of its own time."""
+        return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=timeout_s)
+
+    def post(self, path: str, body: Mapping[str, Any], timeout_s: float = 120.0) -> Reply:
+        connection = self.connect(timeout_s)
+        try:
+            return self.post_over(connection, path, body)
+        finally:
+            connection.close()
+
+    def post_over(self, connection: http.client.HTTPConnection, path: str, body: Mapping[str, Any]) -> Reply:
+        """One request over a connection that stays open."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        connection.request("POST", path, json.dumps(body).encode(), headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
+
+
+@contextmanager
+def litellm_proxy(environment: Path, config: Mapping[str, Any], folder: Path, log_level: str = "ERROR") -> Iterator[Proxy]:
+    """Start the proxy in `folder`, wait until it serves, and end it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, key, port = folder / "config.yaml", f"sk-{secrets.token_hex(16)}", free_port()
+    file.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+    command = [str(environment / "bin" / "litellm"), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    # Nothing of the caller's proxies lies between the router and an engine on this machine.
+    own = {"LITELLM_MASTER_KEY": key, "LITELLM_LOG": log_level, "NO_PROXY": "*", "no_proxy": "*", "HOME": str(folder)}
+    url = f"http://127.0.0.1:{port}"
+    limited = [*command, "--telemetry", "False"]
+    with running(limited, url, "/health/liveliness", folder / "proxy.log", {**FIXED, **own}) as server:
+        yield Proxy(url, key, server.log)
