@@ -14,7 +14,7 @@ MEASURED := tests/fixtures/memory
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help env env-dev demo demo-down test unit commands lint sanity integration real property scenarios drills test-all locks schemas build docs
+.PHONY: help env env-dev demo demo-down test unit processes commands lint sanity integration real property scenarios drills test-all locks schemas build docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,11 +36,14 @@ demo-down: ## stop what the demo started and remove its state
 	-e llama_cpp_state=absent -e ollama_state=absent -e litellm_state=absent || exit 1; done && \
 	rm -rf build/embedded && echo "demo-down: the embedded lab is gone"; fi
 
-test: env-dev ## unit, commands, lint, sanity and the embedded lab, counted
-	@$(RUN) unit commands lint sanity integration
+test: env-dev ## unit, processes, commands, lint, sanity and the embedded lab, counted
+	@$(RUN) unit processes commands lint sanity integration
 
 unit: env-dev ## plain pytest, seconds
 	@$(RUN) unit
+
+processes: env-dev ## what talks to servers on loopback or starts processes
+	@$(RUN) processes
 
 commands: env-dev ## the commands of a user: the README's, and broken inventories
 	@$(RUN) commands
@@ -70,7 +73,7 @@ drills: env-dev ## long drills
 	@$(RUN) drills
 
 test-all: env-dev ## everything
-	@$(RUN) unit commands lint sanity integration real property scenarios drills
+	@$(RUN) unit processes commands lint sanity integration real property scenarios drills
 
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
 	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in tests/engines/*.in)); do \

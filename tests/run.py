@@ -187,6 +187,11 @@ def unit() -> Count:
     return pytest_stage("unit", "tests/unit", "not property", *SIDE_BY_SIDE, "worksteal", env={"PYTHONDONTWRITEBYTECODE": ""})
 
 
+def processes() -> Count:
+    """What talks to servers on loopback or starts processes."""
+    return pytest_stage("processes", "tests/processes", "not property", *SIDE_BY_SIDE, "worksteal")
+
+
 def commands() -> Count:
     """The commands of a user, run as a user runs them: the README's, and broken inventories."""
     return pytest_stage("commands", "tests/commands", "not property", *SIDE_BY_SIDE, "loadscope")
@@ -352,6 +357,7 @@ def drills() -> Count:
 
 STAGES: dict[str, Callable[[], Count]] = {
     "unit": unit,
+    "processes": processes,
     "commands": commands,
     "lint": lint,
     "sanity": sanity,

@@ -20,7 +20,7 @@ from plugins.module_utils.gguf_remote import Remote, read_remote_header
 from tests.certificates import Certificate, make_certificate
 from tests.gguf_files import complete
 from tests.real.registry import Unavailable, running
-from tests.unit.web_server import Asked, Reply, WebServer
+from tests.web_server import Asked, Reply, WebServer
 
 MEBIBYTE = 2**20
 GIBIBYTE = 2**30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,26 +34,6 @@ def test_junit_cases_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("lines", "code", "expected"), MOLECULE)
 def test_molecule_steps_and_the_verifiers_cases_are_counted(lines: list[str], code: int, expected: tuple[int, int, int]) -> None:
     assert run.count_molecule(run.Result(code, lines)) == run.Count(*expected)
-
-
-@pytest.mark.parametrize(
-    ("script", "code", "lines"),
-    [
-        ("print('one'); print('two')", 0, ["one", "two"]),
-        ("import sys; print('bad', file=sys.stderr); sys.exit(3)", 3, ["bad"]),
-        ("import time; print('slow', flush=True); time.sleep(60)", 124, ["slow"]),
-    ],
-)
-def test_a_command_is_followed_to_its_end_or_its_limit(
-    monkeypatch: pytest.MonkeyPatch, script: str, code: int, lines: list[str]
-) -> None:
-    monkeypatch.setattr(run, "QUIET_S", 0.1)
-    result = run.run([sys.executable, "-c", script], limit_s=1.0)
-    assert (result.code, result.lines) == (code, lines)
-
-
-def test_a_missing_command_is_a_failure_and_not_a_crash() -> None:
-    assert run.run(["no-such-command-here"]).count == run.Count(failed=1)
 
 
 def test_a_stage_that_breaks_counts_as_failed_and_the_rest_runs(

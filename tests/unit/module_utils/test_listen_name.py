@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from plugins.module_utils import listen_name
-from tests.unit.module_doors import call_module
+from tests.module_doors import call_module
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from plugins.module_utils.gguf import GgufError
 from plugins.module_utils.ollama_store import find_model_file, read_ollama_blob, stored_models
 from tests.gguf_files import complete
-from tests.unit.module_doors import call_module
-from tests.unit.web_server import digest_of, layer, manifest
+from tests.module_doors import call_module
+from tests.web_server import digest_of, layer, manifest
 
 HEAD, FILE_BYTES = complete({"general.architecture": "llama", "llama.block_count": 2}, [("t", (32,), "q8_0")])
 FILE = HEAD.ljust(FILE_BYTES, b"\0")

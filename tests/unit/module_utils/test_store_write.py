@@ -18,7 +18,7 @@ from plugins.module_utils.ollama_names import parse_model_name
 from plugins.module_utils.store_partials import PARTIAL, is_left
 from plugins.module_utils.store_write import MARGIN_BYTES, Store, all_layers
 from plugins.module_utils.transfer_progress import ModelProblem
-from tests.unit.fake_ollama import install
+from tests.fake_ollama import install
 
 DATA = b"weights" * 100
 LAYER = Layer("model", "sha256:" + hashlib.sha256(DATA).hexdigest(), len(DATA))

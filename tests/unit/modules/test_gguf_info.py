@@ -7,7 +7,7 @@ import pytest
 from plugins.module_utils.gguf import GgufError, read_header
 from plugins.modules.gguf_info import check_reader, difference, facts, locate
 from tests.gguf_files import write_gguf, write_split
-from tests.unit.web_server import digest_of, layer, manifest
+from tests.web_server import digest_of, layer, manifest
 
 TOKENS = {"tokenizer.ggml.tokens": ["token"] * 5000}
 

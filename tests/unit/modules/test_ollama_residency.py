@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plugins.modules import ollama_residency
-from tests.unit.module_doors import call_module
+from tests.module_doors import call_module
 from tests.unit.residencies import ThoughtEngine, loaded
 
 MODELS = [{"name": "a", "context_tokens": 4096}, {"name": "b", "context_tokens": 4096, "load_order": 2}]

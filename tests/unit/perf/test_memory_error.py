@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -174,9 +173,3 @@ def test_files_that_cannot_be_used(rows_text, models_text, words, tmp_path, caps
 def test_files_that_are_not_there(tmp_path, capsys):
     assert memory_error.main([str(tmp_path), str(tmp_path / "none")]) == 2
     assert "cannot be read" in capsys.readouterr().err
-
-
-def test_it_runs_from_anywhere_without_any_package(tmp_path, few):
-    command = [sys.executable, "-I", "-S", str(SCRIPT), few, str(MODELS), "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(done.stdout)["rows"] == 14

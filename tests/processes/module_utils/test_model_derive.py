@@ -10,9 +10,9 @@ import pytest
 
 from plugins.module_utils.model_work import Wanted, work
 from plugins.module_utils.transfer_progress import Limits, ModelProblem
+from tests.fake_ollama import FakeOllama, install
 from tests.gguf_files import complete
-from tests.unit.fake_ollama import FakeOllama, install
-from tests.unit.scripted_engine import reply
+from tests.scripted_engine import reply
 
 BLOB, NEWER_BLOB = "sha256-" + "a" * 64, "sha256-" + "b" * 64
 FILE = complete({})[0]

@@ -9,9 +9,9 @@ import math
 import pytest
 
 from tests.gguf_files import complete, write_gguf
-from tests.unit.module_doors import call_module
+from tests.module_doors import call_module
 from tests.unit.module_utils.test_model_source import METADATA, TENSORS, stored
-from tests.unit.web_server import WebServer, ranged, registry
+from tests.web_server import WebServer, ranged, registry
 
 HEAD, FILE_BYTES = complete(METADATA, TENSORS)
 FILE = HEAD.ljust(FILE_BYTES, b"\0")

@@ -9,7 +9,7 @@ import pytest
 
 from plugins.module_utils import release_tree
 from plugins.module_utils.release_archive import ReleaseError
-from tests.unit.releases import pack, program, sha256
+from tests.release_archives import pack, program, sha256
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plugins.module_utils.loaded_memory import SILENT, last_report, log_lines, nothing, of_llama_cpp, of_ollama, process_with
-from tests.unit.scripted_engine import Asked, ScriptedEngine, reply
+from tests.scripted_engine import Asked, ScriptedEngine, reply
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "engine_logs"
 SMOLLM2 = LOGS / "xllamacpp-2026.10.11549-smollm2.log"

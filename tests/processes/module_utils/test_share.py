@@ -19,7 +19,7 @@ from plugins.module_utils.ollama_names import parse_model_name
 from plugins.module_utils.process_identity import find, listening_ports
 from plugins.module_utils.share_process import ShareProblem, started, stopped
 from plugins.module_utils.share_server import ShareServer, shared_models
-from tests.unit.fake_ollama import install
+from tests.fake_ollama import install
 
 WEIGHTS = bytes(range(256)) * 40
 BASE = "/v2/registry.ollama.ai/library/m"

@@ -18,9 +18,9 @@ from plugins.module_utils.model_work import Wanted, work
 from plugins.module_utils.ollama_names import parse_model_name
 from plugins.module_utils.store_check import check_directory
 from plugins.module_utils.transfer_progress import Limits, ModelProblem
-from tests.unit.fake_ollama import FakeOllama, install, pulled
-from tests.unit.scripted_engine import nobody
-from tests.unit.web_server import Asked, Reply, WebServer, registry
+from tests.fake_ollama import FakeOllama, install, pulled
+from tests.scripted_engine import nobody
+from tests.web_server import Asked, Reply, WebServer, registry
 
 WEIGHTS, NEWER = b"old weights", b"newer weights"
 

@@ -17,8 +17,8 @@ import pytest
 from plugins.module_utils import residency_watchdog
 from plugins.module_utils.residency_files import locked
 from plugins.module_utils.residency_watchdog import FILES, configuration, main
+from tests.scripted_engine import Asked, ScriptedEngine, nobody, reply
 from tests.unit.residencies import FOREVER
-from tests.unit.scripted_engine import Asked, ScriptedEngine, nobody, reply
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "plugins" / "module_utils"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from plugins.module_utils import engine
-from tests.unit.module_utils.test_resident_engine import TAGS, Script
-from tests.unit.scripted_engine import ScriptedEngine, nobody
+from tests.processes.module_utils.test_resident_engine import TAGS, Script
+from tests.scripted_engine import ScriptedEngine, nobody
 
 LINE = 'time=x msg="server config" env="map[OLLAMA_KEEP_ALIVE:5m0s HTTP_PROXY:secret]"\n'
 

@@ -16,8 +16,8 @@ from plugins.module_utils.ollama_names import parse_model_name
 from plugins.module_utils.registry_source import mirror_of, share_of
 from plugins.module_utils.store_write import PARTIAL, Store
 from plugins.module_utils.transfer_progress import Limits, ModelProblem, Progress
-from tests.unit.web_server import Asked, Reply, WebServer, manifest, ranged, redirect, registry
-from tests.unit.web_server import layer as described
+from tests.web_server import Asked, Reply, WebServer, manifest, ranged, redirect, registry
+from tests.web_server import layer as described
 
 DATA = bytes(range(256)) * 1000
 LAYER = Layer("model", "sha256:" + hashlib.sha256(DATA).hexdigest(), len(DATA))

@@ -8,8 +8,8 @@ import pytest
 
 from plugins.module_utils.connection import RequestFailed
 from plugins.module_utils.resident_engine import ResidentEngine, stored
+from tests.scripted_engine import Asked, ScriptedEngine, nobody, reply
 from tests.unit.residencies import FOREVER
-from tests.unit.scripted_engine import Asked, ScriptedEngine, nobody, reply
 
 PS = [{"name": "a:latest", "digest": "d1", "size": 9, "size_vram": 9, "context_length": 512, "expires_at": FOREVER}]
 TAGS = [

@@ -9,7 +9,7 @@ import pytest
 
 from plugins.module_utils.release_archive import ReleaseError
 from plugins.module_utils.release_fetch import fetch, parse_checksums, read_checksums
-from tests.unit.web_server import Asked, Reply, WebServer
+from tests.web_server import Asked, Reply, WebServer
 
 DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from plugins.module_utils.ollama_manifest import parse_manifest
 from plugins.module_utils.ollama_names import parse_model_name
-from tests.unit.scripted_engine import Asked, Script, ScriptedEngine, chunked, reply
+from tests.scripted_engine import Asked, Script, ScriptedEngine, chunked, reply
 
 
 class FakeOllama:

@@ -10,7 +10,7 @@ import pytest
 
 from plugins.module_utils import release_archive
 from plugins.module_utils.release_archive import ReleaseError, kind_of, unpack
-from tests.unit.releases import pack
+from tests.release_archives import pack
 
 FILES = ["a.tgz", "a.tar.gz", "a.tar.zst", "a.zip"]
 TREE = [

@@ -7,7 +7,7 @@ import plistlib
 import pytest
 
 from plugins.module_utils import launchd, process_identity
-from tests.unit.module_doors import call_module
+from tests.module_doors import call_module
 
 PROGRAMS = {
     "launchctl": """case "$2" in

@@ -13,8 +13,8 @@ from plugins.module_utils.gguf import GgufError, LongArray
 from plugins.module_utils.gguf_remote import Remote, read_remote_header
 from tests.certificates import make_certificate
 from tests.gguf_files import Typed, complete
-from tests.unit.scripted_engine import nobody
-from tests.unit.web_server import Asked, Reply, WebServer, digest_of, layer, manifest, ranged, redirect, registry
+from tests.scripted_engine import nobody
+from tests.web_server import Asked, Reply, WebServer, digest_of, layer, manifest, ranged, redirect, registry
 
 TENSORS = [("token_embd.weight", (64, 1000), "q4_0"), ("output_norm.weight", (64,), "f32")]
 METADATA = {"general.architecture": "llama", "llama.block_count": 2, "tokenizer.ggml.tokens": ["token"] * 5000}

@@ -10,8 +10,8 @@ import pytest
 
 from plugins.plugin_utils import runner
 from plugins.plugin_utils.samples import checked
+from tests.scripted_engine import HELLO, Asked, ScriptedEngine, chunked, delta, finish, nobody, reply, usage
 from tests.unit.benchmarks import SETTINGS, chosen, plan
-from tests.unit.scripted_engine import HELLO, Asked, ScriptedEngine, chunked, delta, finish, nobody, reply, usage
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from plugins.module_utils.connection import Endpoint
 from plugins.module_utils.stream import BODY_LIMIT_BYTES, ERROR_KINDS, chat, embed, get
-from tests.unit.scripted_engine import (
+from tests.scripted_engine import (
     DONE,
     END,
     HEAD,

@@ -11,8 +11,8 @@ from plugins.module_utils.engine_pull import pull
 from plugins.module_utils.ollama_api import OllamaApi
 from plugins.module_utils.ollama_manifest import Layer, Manifest
 from plugins.module_utils.transfer_progress import Limits, ModelProblem, Progress
-from tests.unit.fake_ollama import FakeOllama, pulled
-from tests.unit.scripted_engine import HEAD, framed, reply
+from tests.fake_ollama import FakeOllama, pulled
+from tests.scripted_engine import HEAD, framed, reply
 
 BIG = Layer("model", "sha256:" + "a" * 64, 1000)
 SMALL = Layer("params", "sha256:" + "b" * 64, 10)

@@ -8,8 +8,8 @@ import pytest
 
 from plugins.module_utils.connection import Endpoint
 from plugins.module_utils.residency import counters_of, full_name, restarted, take
+from tests.scripted_engine import ScriptedEngine, nobody, reply
 from tests.unit.benchmarks import failed, receipt
-from tests.unit.scripted_engine import ScriptedEngine, nobody, reply
 
 PROPS = {"default_generation_settings": {"n_ctx": 8192}, "media_marker": "life-7", "build_info": "b42"}
 METRICS = b"# HELP x\nllamacpp:n_decode_total 12\nllamacpp:prompt_tokens_total 3.5\nother 1\nllamacpp:tokens_predicted_total x\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.module_doors import call_module
+from tests.module_doors import call_module
 
 LABEL = "llm.homelab.test"
 # Keeps the job as files beside it: loaded, disabled, and what was asked for.
