@@ -31,11 +31,13 @@ class Job(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """``state``: started, stopped or absent. A ``periodic`` job need not run to be started; ``reload`` reads its plist anew."""
+    """``state``: started, stopped or absent. A ``periodic`` job need not run to be started; ``reload`` reads its plist anew;
+    ``hangup`` sends SIGHUP to a job that runs and is not started again anyway."""
 
     state: str
     periodic: bool
     reload: bool
+    hangup: bool = False
 
 
 def label_of(name: str) -> str:
@@ -95,4 +97,6 @@ def decide(wanted: Wanted, job: Job | None, disabled: bool) -> list[str]:
         return [*steps, "bootstrap"]
     if wanted.reload:
         return [*steps, "bootout", "bootstrap"]
+    if job.pid and wanted.hangup:
+        return [*steps, "kill"]
     return steps if job.pid or wanted.periodic else [*steps, "kickstart"]

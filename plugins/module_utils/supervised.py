@@ -37,6 +37,7 @@ class Decision(NamedTuple):
     stop: bool = False
     launch: bool = False
     forget: bool = False
+    hang_up: bool = False
 
     @property
     def changed(self) -> bool:
@@ -63,8 +64,11 @@ def program_names(place: Layout) -> list[str]:
     return []
 
 
-def decide(wanted: str, daemon_wanted: str, program_wanted: str, there: Observed) -> Decision:
-    """What has to be done to bring a program to a state: started, restarted, stopped or absent."""
+def decide(wanted: str, daemon_wanted: str, program_wanted: str, there: Observed, hang_up: bool = False) -> Decision:
+    """What has to be done to bring a program to a state: started, restarted, stopped or absent.
+
+    With `hang_up` a program that goes on gets SIGHUP; one that is started anyway needs none.
+    """
     running = there.daemon is not None
     if wanted == "absent":
         known = bool(there.program_text) or there.state is not None
@@ -85,6 +89,7 @@ def decide(wanted: str, daemon_wanted: str, program_wanted: str, there: Observed
         start_daemon=start_daemon,
         stop=wanted == "restarted" and there.state in ALIVE and described and not start_daemon,
         launch=not alive or wanted == "restarted",
+        hang_up=hang_up and alive and wanted == "started",
     )
 
 
@@ -103,6 +108,9 @@ def act(decision: Decision, place: Layout, program: Program, executable: str, st
     if decision.start_daemon:
         supervisor.start(place, executable)
     if supervisor.daemon(place) is None:
+        return
+    if decision.hang_up:
+        supervisor.hang_up(place, program.name)
         return
     supervisor.adopt(place, program.name)
     if decision.stop:

@@ -261,6 +261,14 @@ def stop(place: Layout, name: str, stop_timeout_s: float) -> None:
             raise SupervisorFailure(f"program {name} cannot be stopped: {fault.faultString}") from fault
 
 
+def hang_up(place: Layout, name: str) -> None:
+    """Send SIGHUP to a program."""
+    try:
+        remote(place).signalProcess(name, "HUP")
+    except xmlrpc.client.Fault as fault:
+        raise SupervisorFailure(f"program {name} cannot be told to reload: {fault.faultString}") from fault
+
+
 def launch(place: Layout, name: str) -> None:
     """Ask for a program to be started; whether it lives is seen by `wait_until_running`."""
     try:

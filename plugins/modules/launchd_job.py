@@ -33,6 +33,11 @@ options:
     description: Whether the property list was written anew, so that a loaded job has to be taken out and in again.
     type: bool
     default: false
+  hangup:
+    description: Whether a job that runs and is not started again anyway gets SIGHUP, by which it starts anew what it serves.
+    type: bool
+    default: false
+    version_added: 0.2.0
   periodic:
     description: Whether the job runs every so often and is not running in between.
     type: bool
@@ -54,7 +59,7 @@ attributes:
     description: Shows the job's state before and what is asked of launchctl.
   idempotent:
     support: partial
-    description: All but O(reload).
+    description: All but O(reload) and O(hangup).
 """
 
 EXAMPLES = r"""
@@ -125,6 +130,7 @@ class Launchctl:
         words = {
             "bootstrap": [launchd.DOMAIN, self.plist],
             "kickstart": ["-k", launchd.target(self.label)],
+            "kill": ["SIGHUP", launchd.target(self.label)],
         }.get(name, [launchd.target(self.label)])
         code, said = self.run(name, *words)
         if code and not (name == "bootout" and (code == UNDER_WAY or launchd.is_unknown(code, said))):
@@ -150,7 +156,7 @@ class Launchctl:
 def bring(module: AnsibleModule) -> dict[str, Any]:
     """Look, decide, act, report."""
     control = Launchctl(module)
-    wanted = launchd.Wanted(module.params["state"], module.params["periodic"], module.params["reload"])
+    wanted = launchd.Wanted(module.params["state"], module.params["periodic"], module.params["reload"], module.params["hangup"])
     before = control.job()
     steps = launchd.decide(wanted, before, control.disabled())
     if not module.check_mode:
@@ -181,6 +187,7 @@ def main() -> None:
             "plist": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
             "reload": {"type": "bool", "default": False},
+            "hangup": {"type": "bool", "default": False},
             "periodic": {"type": "bool", "default": False},
             "start_timeout_s": {"type": "int", "default": 60},
             "stop_timeout_s": {"type": "int", "default": 30},

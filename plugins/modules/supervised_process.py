@@ -52,6 +52,12 @@ options:
     description: Any text that stands for what the program runs on (its files, its configuration). Another text starts it again.
     type: str
     default: ""
+  hangup:
+    description:
+      - Whether a program that runs and is not started again anyway gets SIGHUP, by which it starts anew what it serves.
+    type: bool
+    default: false
+    version_added: 0.2.0
   start_timeout_s:
     description: Seconds until the program must run.
     type: int
@@ -76,7 +82,7 @@ attributes:
     description: Shows the description and the state of the program before and after.
   idempotent:
     support: partial
-    description: All states but V(restarted).
+    description: All states but V(restarted), and all but O(hangup).
 """
 
 EXAMPLES = r"""
@@ -149,7 +155,9 @@ def difference(header: str, there: supervised.Observed, decision: supervised.Dec
     if not decision.changed:
         return {"before": "", "after": ""}
     before = there.program_text + f"; state: {(there.state or 'absent').lower()}\n"
-    after = ("" if state == "absent" else text) + f"; state: {'running' if state in ('started', 'restarted') else state}\n"
+    reached = "running" if state in ("started", "restarted") else state
+    reloaded = ", told to reload" if decision.hang_up else ""
+    after = ("" if state == "absent" else text) + f"; state: {reached}{reloaded}\n"
     return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
@@ -161,7 +169,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     text = "" if state == "absent" else config.program_text(program, place)
     there = supervised.observe(place, program.name)
     daemon_text = "" if state == "absent" else config.daemon_text(place, os.geteuid() == 0)
-    decision = supervised.decide(state, daemon_text, text, there)
+    decision = supervised.decide(state, daemon_text, text, there, params["hangup"])
     if decision.changed and not module.check_mode:
         supervised.act(decision, place, program, params["supervisord"], params["start_timeout_s"])
     elif state == "started" and not module.check_mode:
@@ -187,6 +195,7 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}},
             "environment_file": {"type": "path", "default": ""},
             "revision": {"type": "str", "default": ""},
+            "hangup": {"type": "bool", "default": False},
             "start_timeout_s": {"type": "int", "default": 60},
             "stop_timeout_s": {"type": "int", "default": 30},
             "state": {"type": "str", "choices": ["started", "restarted", "stopped", "absent"], "default": "started"},

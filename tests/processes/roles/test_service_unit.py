@@ -23,6 +23,7 @@ VALUES = {
     "service_environment": {"PLAIN": "1", "SPACED": 'a "b" 50%'},
     "service_environment_file": "/etc/hostname",
     "service_revision": "abc",
+    "service_reloads": False,
     "service_writable_paths": ["/var/tmp"],
     "service_private_devices": True,
     "service_locked_memory": False,
@@ -48,6 +49,7 @@ KINDS = {
     "grouped": ({"service_supplementary_groups": ["video", "render"], "service_private_devices": False}, UNIT),
     "locked": ({"service_locked_memory": True}, UNIT),
     "following": ({"service_wanted_by": "homelab-llm-first"}, UNIT),
+    "reloading": ({"service_reloads": True}, UNIT),
     "timed": ({"service_period_s": 30}, TIMED),
     "timed and following": ({"service_period_s": 30, "service_wanted_by": "homelab-llm-first"}, TIMED),
     "instance": ({"service_name": "homelab-llm-test@one"}, INSTANCE),
@@ -128,8 +130,9 @@ SAID = [
     (
         "plain",
         ["Type=exec", "Restart=always", "WantedBy=multi-user.target", "After=network-online.target"],
-        ["Supplementary", "On"],
+        ["Supplementary", "On", "ExecReload"],
     ),
+    ("reloading", ["ExecReload=/bin/kill -HUP $MAINPID", "Restart=always"], []),
     ("grouped", ["SupplementaryGroups=video render", "PrivateDevices=false"], ["LimitMEMLOCK"]),
     ("locked", ["LimitMEMLOCK=infinity"], []),
     (

@@ -150,6 +150,20 @@ STEPS = [
 ]
 
 
+# (reload, job, steps)
+HANG_UPS = [
+    (False, RUNS, ["kill"]),
+    (True, RUNS, ["bootout", "bootstrap"]),
+    (False, LOADED, ["kickstart"]),
+    (False, None, ["bootstrap"]),
+]
+
+
+@pytest.mark.parametrize(("reload", "job", "steps"), HANG_UPS, ids=range(len(HANG_UPS)))
+def test_only_a_job_that_goes_on_is_told_to_reload(reload, job, steps):
+    assert decide(Wanted("started", False, reload, hangup=True), job, False) == steps
+
+
 @pytest.mark.parametrize(("state", "periodic", "reload", "job", "disabled", "steps"), STEPS, ids=range(len(STEPS)))
 def test_steps_lead_to_the_state(state, periodic, reload, job, disabled, steps):
     assert decide(Wanted(state, periodic, reload), job, disabled) == steps

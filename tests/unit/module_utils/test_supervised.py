@@ -47,6 +47,24 @@ def test_what_has_to_be_done(wanted, there, expected):
     assert decide(wanted, "d", "p", there) == expected
 
 
+HANG_UPS = [
+    ("started", RUNNING, Decision(hang_up=True)),
+    ("started", RUNNING._replace(state="STARTING"), Decision(hang_up=True)),
+    # What is started anyway reads everything anew.
+    ("started", EMPTY, Decision(write=True, start_daemon=True, launch=True)),
+    ("started", RUNNING._replace(program_text="old"), Decision(write=True, launch=True)),
+    ("started", RUNNING._replace(state="FATAL"), Decision(launch=True)),
+    ("restarted", RUNNING, Decision(stop=True, launch=True)),
+    ("stopped", RUNNING._replace(state="STOPPED"), Decision()),
+    ("absent", EMPTY, Decision()),
+]
+
+
+@pytest.mark.parametrize(("wanted", "there", "expected"), HANG_UPS)
+def test_only_what_goes_on_is_told_to_reload(wanted, there, expected):
+    assert decide(wanted, "d", "p", there, hang_up=True) == expected
+
+
 @pytest.mark.parametrize("wanted", ["started", "stopped", "absent"])
 def test_what_was_done_needs_nothing_more(wanted):
     after = {"started": RUNNING, "stopped": RUNNING._replace(state="STOPPED"), "absent": EMPTY}[wanted]

@@ -1,0 +1,76 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One generation of the proxy: LiteLLM's own command line on a socket that somebody else opened.
+
+`serve_generation.py CONFIG`, with these variables: ROUTER_LISTEN_FD (the listening socket), ROUTER_READY_FD (a pipe, gets the
+word `ready` when requests are answered), ROUTER_DRAIN_S (how long requests that are under way may take after SIGTERM).
+
+LiteLLM gives neither a socket nor a time to uvicorn, so `uvicorn.run` is replaced before its command line calls it. It ends by
+itself when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+READY = b"ready"
+# An idle connection that a client keeps is closed after uvicorn's 5 s (timeout_keep_alive). So long it may still carry a request,
+# which is answered with the word that it was the last one.
+LINGER_S = 5.5
+POLL_S = 0.1
+
+
+class Generation(uvicorn.Server):
+    """uvicorn that says when it is ready, and that loses no request when it ends."""
+
+    def __init__(self, config: uvicorn.Config, ready_fd: int) -> None:
+        super().__init__(config)
+        self.ready_fd, self.parent = ready_fd, os.getppid()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """The application's start is part of it: after this every request is answered."""
+        await super().startup(sockets)
+        os.write(self.ready_fd, READY)
+        os.close(self.ready_fd)
+
+    async def on_tick(self, counter: int) -> bool:
+        self.should_exit = self.should_exit or os.getppid() != self.parent
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, tell those who are connected that it was the last answer, and only then close what is idle."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        ends = asyncio.get_running_loop().time() + LINGER_S
+        # What was accepted a moment ago becomes a connection in the loop's next round.
+        await asyncio.sleep(POLL_S)
+        while self.server_state.connections and asyncio.get_running_loop().time() < ends:
+            await asyncio.sleep(POLL_S)
+        await super().shutdown(sockets)
+
+
+def serve(app: str, workers: int = 1, **settings: Any) -> None:
+    """What LiteLLM's command line calls instead of uvicorn.run."""
+    listener = socket.socket(fileno=int(os.environ["ROUTER_LISTEN_FD"]))
+    config = uvicorn.Config(app, **settings, timeout_graceful_shutdown=int(os.environ["ROUTER_DRAIN_S"]))
+    Generation(config, int(os.environ["ROUTER_READY_FD"])).run(sockets=[listener])
+
+
+def main() -> None:
+    uvicorn.run = serve
+    from litellm import run_server
+
+    # The port is that of the socket; LiteLLM looks whether its default one is free.
+    sys.argv = ["litellm", "--config", sys.argv[1], "--host", "127.0.0.1", "--port", "1", "--telemetry", "False"]
+    run_server()
+
+
+if __name__ == "__main__":
+    main()
