@@ -14,7 +14,7 @@ MEASURED := tests/fixtures/memory
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help env env-dev demo demo-down test unit processes commands lint sanity integration real property scenarios drills test-all locks schemas build docs
+.PHONY: help env env-dev demo demo-down test unit processes commands lint sanity integration real property scenarios drills test-all locks litellm-keys schemas build docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -76,9 +76,12 @@ test-all: env-dev ## everything
 	@$(RUN) unit processes commands lint sanity integration real property scenarios drills
 
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
-	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in tests/engines/*.in)); do \
+	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in tests/engines/*.in tests/rules/*.in)); do \
 		echo "locks: $$wanted.txt"; case $$wanted in *-openmp) more=--no-deps;; *) more=;; esac; \
 		$(COMPILE) $$more "$$wanted.in" -o "$$wanted.txt" >/dev/null || exit 1; done
+
+litellm-keys: env-dev ## ask releases of LiteLLM what they know, for the audit
+	@$(TOOLS)/bin/python -m tests.rules.inventory
 
 schemas: env ## generate plugins/schemas from the models
 	@$(RUNTIME)/bin/python -m plugins.plugin_utils.schemas
