@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 # A candidate or a nightly build counts as the release that it was to become: 1.83.0rc1, 1.83.0-nightly, v1.83.0-stable.
-RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,6})(?:[.-]?[A-Za-z][A-Za-z0-9.-]*)?")
+# 1.109 is its first patch.
+RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?:[.-]?[A-Za-z][A-Za-z0-9.-]*)?")
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +27,7 @@ def parse_release(text: str) -> Release:
     match = RELEASE.fullmatch(text.strip())
     if not match:
         raise ValueError(f"got the LiteLLM version {text[:40]!r}; expected one such as 1.106.2")
-    return Release(*map(int, match.groups()))
+    return Release(*(int(part or 0) for part in match.groups()))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""The audit without Ansible, for hooks and pipelines.
+
+python -m ansible_collections.homelab.llm.plugins.plugin_utils.audit config.yaml --litellm-version 1.106.2
+Ends with 1 if a finding reaches the threshold, with 2 if a file cannot be audited.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ..yaml_document import YamlError
+from .check import Audit, AuditError, audit
+from .finding import SEVERITIES
+from .mend import mend_diff, mended
+from .said import said
+from .sarif import sarif
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    options = _parser().parse_args(arguments)
+    worst = 0
+    for file in options.files:
+        try:
+            worst = max(worst, _one(Path(file), options))
+        except (AuditError, YamlError, OSError) as error:
+            print(f"{file}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            worst = 2
+    return worst
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="homelab-llm-audit", description="What is wrong in a LiteLLM configuration.")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="config.yaml of a LiteLLM proxy")
+    parser.add_argument(
+        "--litellm-version", metavar="X.Y.Z", help="the release that runs it; default: the stack's image, or 1.106.2"
+    )
+    parser.add_argument("--stack", metavar="FILE", help="the compose or stack file in which the proxy runs")
+    parser.add_argument(
+        "--environment-file", metavar="FILE", help="NAME=value lines of the proxy's environment; only the names are read"
+    )
+    parser.add_argument(
+        "--threshold", choices=[*SEVERITIES, "none"], default="error", help="the severity from which on the exit code is 1"
+    )
+    parser.add_argument("--format", choices=["text", "json", "sarif"], default="text")
+    parser.add_argument("--fix", choices=["diff", "write"], help="show, or write, the mends that need no decision")
+    return parser
+
+
+def _one(file: Path, options: argparse.Namespace) -> int:
+    content = file.read_bytes()
+    stack = Path(options.stack).read_bytes() if options.stack else None
+    found = audit(content, options.litellm_version, _names(options.environment_file), stack)
+    if options.fix:
+        _fix(file, content, found, write=options.fix == "write")
+    else:
+        print(_shown(found, str(file), options))
+    return 1 if found.reaches(options.threshold) else 0
+
+
+def _names(file: str | None) -> list[str]:
+    lines = Path(file).read_text(encoding="utf-8").splitlines() if file else []
+    return [line.partition("=")[0].removeprefix("export ").strip() for line in lines if "=" in line and not line.startswith("#")]
+
+
+def _shown(found: Audit, file: str, options: argparse.Namespace) -> str:
+    if options.format == "json":
+        return json.dumps([item.plain() for item in found.findings], indent=2, ensure_ascii=False)
+    if options.format == "sarif":
+        return json.dumps(sarif(found.findings, file, options.stack), indent=2, ensure_ascii=False)
+    return "\n".join(said(found, file, options.stack))
+
+
+def _fix(file: Path, content: bytes, found: Audit, write: bool) -> None:
+    text, done = mended(content, found.findings)
+    print(mend_diff(content, text, file.name), end="")
+    if write and done:
+        file.write_text(text, encoding="utf-8")
+    print(f"{file}: {len(done)} of {len(found.findings)} findings mended{'' if write else ' in the diff'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

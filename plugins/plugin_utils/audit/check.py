@@ -1,0 +1,121 @@
+"""The audit of a LiteLLM configuration: every rule on one file, in the order of severity and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..litellm_release import Release, parse_release
+from ..yaml_document import Document, YamlError, read_yaml
+from . import (
+    rules_chains,
+    rules_fleet,
+    rules_names,
+    rules_order,
+    rules_providers,
+    rules_release,
+    rules_settings,
+    rules_shape,
+    rules_stack,
+)
+from .config import Config
+from .finding import SEVERITIES, Finding, FleetView, Rule, Stack, Subject
+
+MODULES = (rules_shape, rules_order, rules_providers, rules_names, rules_chains, rules_settings, rules_release, rules_fleet)
+RULES: tuple[Rule, ...] = tuple(
+    [item for module in MODULES for item in vars(module).values() if isinstance(item, Rule)] + list(rules_release.WEAKNESSES)
+)
+STACK_RULES: tuple[Rule, ...] = tuple(item for item in vars(rules_stack).values() if isinstance(item, Rule))
+# The release of our own role, which a configuration is held against when nobody says which one runs it.
+PINNED = parse_release("1.106.2")
+
+
+class AuditError(ValueError):
+    """The files cannot be audited at all; the message says what was got and expected."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a configuration, and the configuration itself for those who go on with it."""
+
+    findings: tuple[Finding, ...]
+    subject: Subject
+
+    def counts(self) -> dict[str, int]:
+        """Severity -> how many."""
+        return {severity: sum(item.severity == severity for item in self.findings) for severity in SEVERITIES}
+
+    def reaches(self, threshold: str) -> bool:
+        """Whether a finding is as bad as the threshold, or worse; ``none`` is never reached."""
+        if threshold == "none":
+            return False
+        return any(SEVERITIES.index(item.severity) <= SEVERITIES.index(threshold) for item in self.findings)
+
+
+def check(content: bytes, release: Release | str | None = None, environment: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The findings of a file: {rule, severity, path, line, got, expected, why, mend, versions} each. Raises AuditError."""
+    return [item.plain() for item in audit(content, release, environment).findings]
+
+
+def audit(
+    content: bytes,
+    release: Release | str | None = None,
+    environment: Iterable[str] = (),
+    stack: bytes | None = None,
+    fleet: FleetView | None = None,
+) -> Audit:
+    """Hold a configuration against every rule of the release that runs it.
+
+    ``release`` None: what the stack's image says, else the one that our role installs. ``environment``: names of variables
+    that the proxy has. ``stack``: a compose or stack file in which it runs. Raises AuditError.
+    """
+    document = _read(content, "the configuration")
+    surroundings = _stack(stack)
+    names = frozenset(environment) | _stack_names(surroundings)
+    subject = Subject(document, Config(document.data), _release(release, surroundings), names, surroundings, fleet)
+    found = [finding for rule in RULES for finding in rule.findings(subject)]
+    if surroundings:
+        # Their places are in the other file.
+        around = replace(subject, document=surroundings.document)
+        found += [replace(finding, file="stack") for rule in STACK_RULES for finding in rule.findings(around)]
+    return Audit(tuple(sorted(found, key=_rank)), subject)
+
+
+def _rank(finding: Finding) -> tuple[int, bool, int, str, str]:
+    return (SEVERITIES.index(finding.severity), finding.file is not None, finding.line or 0, finding.rule, finding.path)
+
+
+def _read(content: bytes, what: str) -> Document:
+    try:
+        return read_yaml(content)
+    except YamlError as error:
+        raise AuditError(f"{what} cannot be read: {error}") from None
+
+
+def _stack(content: bytes | None) -> Stack | None:
+    if content is None:
+        return None
+    document = _read(content, "the stack file")
+    services = rules_stack.litellm_services(document.data)
+    if not services:
+        raise AuditError("the stack file has no service with an image of LiteLLM; expected one, or no stack file")
+    return Stack(document, services)
+
+
+def _stack_names(stack: Stack | None) -> frozenset[str]:
+    """Variables of the services; those of an env_file are not known, so that nothing is said of missing ones then."""
+    services: Mapping[str, Mapping[str, Any]] = stack.services if stack else {}
+    return frozenset(name for service in services.values() for name in rules_stack.service_environment(service))
+
+
+def _release(release: Release | str | None, stack: Stack | None) -> Release:
+    if isinstance(release, Release):
+        return release
+    if release is not None:
+        try:
+            return parse_release(str(release))
+        except ValueError as error:
+            raise AuditError(str(error)) from None
+    found = (rules_stack.image_release(service) for service in (stack.services.values() if stack else ()))
+    return next((item for item in found if item), PINNED)

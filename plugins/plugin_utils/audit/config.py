@@ -1,0 +1,272 @@
+"""A LiteLLM configuration as it is found on disk, read without trusting a single type.
+
+Whatever is of the wrong type reads as absent here; the rules about shapes look at the data itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..problems import Path
+
+NOTHING: Mapping[str, Any] = {}
+OLLAMA = frozenset({"ollama", "ollama_chat"})
+OLLAMA_PORT = 11434
+CHAINS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+# The sections in which LiteLLM looks for chains; the first one that has them wins.
+CHAIN_SECTIONS = ("router_settings", "litellm_settings")
+ENVIRONMENT = "os.environ/"
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else NOTHING
+
+
+def text(value: object) -> str | None:
+    """The value if it is text that says something."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def number(value: object) -> float | None:
+    """The value as LiteLLM reads a number: numbers, and text that is one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_environment(value: object) -> bool:
+    """Whether the value comes from a variable of the proxy's process."""
+    return isinstance(value, str) and value.startswith(ENVIRONMENT)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One entry of the model list."""
+
+    path: Path
+    group: str
+    model: str
+    params: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+    @property
+    def prefix(self) -> str | None:
+        """What stands before the first slash of the model, or what custom_llm_provider says."""
+        head, slash, _rest = self.model.partition("/")
+        return text(self.params.get("custom_llm_provider")) or (head if slash else None)
+
+    @property
+    def engine_model(self) -> str:
+        """The model as its engine knows it."""
+        return self.model.partition("/")[2] or self.model
+
+    @property
+    def is_router(self) -> bool:
+        """Whether it is one of LiteLLM's own routers instead of a model on a host."""
+        return self.model.startswith("auto_router/")
+
+    @property
+    def is_complexity_router(self) -> bool:
+        return self.model == "auto_router/complexity_router"
+
+    @property
+    def is_embedding(self) -> bool:
+        """By its mode, or where it has none by the name of the model."""
+        mode = text(self.info.get("mode"))
+        return mode == "embedding" if mode else "embed" in self.engine_model.lower()
+
+    @property
+    def base(self) -> str | None:
+        return text(self.params.get("api_base")) or text(self.params.get("base_url"))
+
+    @property
+    def order(self) -> Any:
+        """As LiteLLM's filter sees it: of litellm_params, else of model_info."""
+        own = self.params.get("order")
+        return own if own is not None else self.info.get("order")
+
+    @cached_property
+    def host(self) -> str:
+        """What goes down as one: the host that model_info names, else that of the address; a vendor's cloud by its name.
+
+        On loopback every port is a host: several machines behind tunnels look like that, and so does a lab on one machine.
+        """
+        named = text(self.info.get("host"))
+        return named.lower() if named else host_of(self.base or self._own_base) or f"{self.prefix or self.model} (cloud)"
+
+    @property
+    def _own_base(self) -> str | None:
+        return f"http://localhost:{OLLAMA_PORT}" if self.prefix in OLLAMA else None
+
+
+def host_of(base: str | None) -> str | None:
+    """``http://star:11434/v1`` -> ``star``; ``http://127.0.0.1:8080`` -> ``127.0.0.1:8080``."""
+    if not base:
+        return None
+    if is_environment(base):
+        return base
+    try:
+        parts = urlsplit(base if "//" in base else f"//{base}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return base
+    if not host:
+        return base
+    return f"{host}:{port}" if port and _is_loopback(host) else host
+
+
+def port_of(base: str | None) -> int | None:
+    """The port that an address names."""
+    try:
+        return urlsplit(base).port if base else None
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Target:
+    """A name in a chain."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Whom a name falls back to. ``key`` None: the default of all names."""
+
+    kind: str
+    key: str | None
+    targets: tuple[Target, ...]
+    path: Path
+
+
+class Config:
+    """The configuration. All of it answers for any data; what has no sense is left out."""
+
+    def __init__(self, data: object) -> None:
+        self.data = mapping(data)
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section of settings."""
+        return mapping(self.data.get(name))
+
+    def setting(self, name: str, *sections: str) -> Any:
+        """The first value that one of the sections has."""
+        return next((value for section in sections if (value := self.section(section).get(name)) is not None), None)
+
+    def place(self, name: str, *sections: str) -> Path:
+        """Where a setting stands, or would stand in the first of the sections."""
+        found = (section for section in sections if self.section(section).get(name) is not None)
+        return (next(found, sections[0]), name)
+
+    @cached_property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """The entries that have a name and a model."""
+        entries = self.data.get("model_list")
+        found = (self._deployment(index, entry) for index, entry in enumerate(entries if isinstance(entries, list) else ()))
+        return tuple(item for item in found if item)
+
+    @staticmethod
+    def _deployment(index: int, entry: object) -> Deployment | None:
+        params = mapping(mapping(entry).get("litellm_params"))
+        group, model = text(mapping(entry).get("model_name")), text(params.get("model"))
+        if not group or not model:
+            return None
+        return Deployment(("model_list", index), group, model, params, mapping(mapping(entry).get("model_info")))
+
+    @cached_property
+    def models(self) -> tuple[Deployment, ...]:
+        """The entries that are a model on a host."""
+        return tuple(item for item in self.deployments if not item.is_router)
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[Deployment, ...]]:
+        """Name of a group -> its entries."""
+        names = dict.fromkeys(item.group for item in self.deployments)
+        return {name: tuple(item for item in self.deployments if item.group == name) for name in names}
+
+    @cached_property
+    def complexity_routers(self) -> tuple[Deployment, ...]:
+        return tuple(item for item in self.deployments if item.is_complexity_router)
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Alias -> the group that it stands for."""
+        found: dict[str, str] = {}
+        for alias, target in mapping(self.setting("model_group_alias", *CHAIN_SECTIONS)).items():
+            name = text(target) or text(mapping(target).get("model"))
+            if name and isinstance(alias, str):
+                found[alias] = name
+        return found
+
+    def alias_path(self, alias: str) -> Path:
+        return (*self.place("model_group_alias", *CHAIN_SECTIONS), alias)
+
+    @cached_property
+    def chains(self) -> tuple[Chain, ...]:
+        """Every chain that is written as LiteLLM reads it, of the section that counts."""
+        found = [chain for kind in CHAINS for chain in self._keyed(kind)]
+        return (*found, *self._default())
+
+    def _keyed(self, kind: str) -> list[Chain]:
+        entries, path = self.setting(kind, *CHAIN_SECTIONS), self.place(kind, *CHAIN_SECTIONS)
+        return [
+            Chain(kind, None if key == "*" else key, _targets(names, (*path, index, key)), (*path, index, key))
+            for index, entry in enumerate(entries if isinstance(entries, list) else ())
+            for key, names in mapping(entry).items()
+            if isinstance(key, str)
+        ]
+
+    def _default(self) -> list[Chain]:
+        names = self.setting("default_fallbacks", *CHAIN_SECTIONS)
+        path = self.place("default_fallbacks", *CHAIN_SECTIONS)
+        return [Chain("default_fallbacks", None, _targets(names, path), path)] if isinstance(names, list) and names else []
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a name without a chain of its own falls back to somebody."""
+        return any(chain.key is None and chain.kind in ("fallbacks", "default_fallbacks") for chain in self.chains)
+
+    @property
+    def strategy(self) -> str:
+        """How LiteLLM picks one of several; see reference 2.1 for the default."""
+        return text(self.section("router_settings").get("routing_strategy")) or "simple-shuffle"
+
+    @property
+    def retries(self) -> int:
+        """How often it asks again; LiteLLM's default is 2 (router_python_core.py:1875 of 1.109.1)."""
+        value = number(self.setting("num_retries", *CHAIN_SECTIONS))
+        return int(value) if value is not None and 0 <= value <= 1000 else 2
+
+    @property
+    def callbacks(self) -> tuple[str, ...]:
+        """The names of all callbacks."""
+        found: list[str] = []
+        for name in ("callbacks", "success_callback", "failure_callback"):
+            value = self.section("litellm_settings").get(name)
+            found += [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        return tuple(found)
+
+
+def _targets(names: object, path: Path) -> tuple[Target, ...]:
+    """Names may also be mappings that bring parameters of their own."""
+    listed = enumerate(names if isinstance(names, list) else ())
+    named = ((index, text(item) or text(mapping(item).get("model"))) for index, item in listed)
+    return tuple(Target(name, (*path, index)) for index, name in named if name)

@@ -1,0 +1,114 @@
+"""Which deployments a name leads to, as LiteLLM resolves it: literally, with one hop through an alias."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+from ..litellm_release import Release
+from .config import CHAIN_SECTIONS, Chain, Config, Deployment, mapping, text
+
+# A way is cut there; LiteLLM tries each name once.
+MOST_HOPS = 32
+
+
+class Names:
+    """The names that clients, chains and tiers may use."""
+
+    def __init__(self, config: Config, release: Release) -> None:
+        self._config, self._release = config, release
+
+    def deployments(self, name: str) -> tuple[Deployment, ...]:
+        """Empty: nothing answers to that name. A router's own entry stands for itself."""
+        name = self._config.aliases.get(name, name)
+        return self._config.groups.get(name) or self._by_model.get(name) or self._by_pattern(name)
+
+    def known(self, name: str) -> bool:
+        """Whether a request with that name is taken."""
+        return bool(self.deployments(name)) or name in self._elsewhere
+
+    def group(self, name: str) -> str:
+        """The name of the group behind a name: an alias leads one hop."""
+        return self._config.aliases.get(name, name)
+
+    def hosts(self, name: str) -> frozenset[str]:
+        """The hosts on which a name can be answered; of a router those of its tiers."""
+        return frozenset(item.host for item in self.models(name))
+
+    def models(self, name: str) -> tuple[Deployment, ...]:
+        """The models on hosts that can answer, through routers too."""
+        found: dict[int, Deployment] = {}
+        waiting, seen = [name], {name}
+        while waiting:
+            for item in self.deployments(waiting.pop()):
+                if item.is_router:
+                    new = [tier for tier in tier_names(item) if tier not in seen]
+                    seen.update(new)
+                    waiting += new
+                else:
+                    found[id(item)] = item
+        return tuple(found.values())
+
+    @property
+    def callable(self) -> tuple[str, ...]:
+        """Every name that a client sees: groups and aliases, each once, in their order."""
+        return tuple(dict.fromkeys([*self._config.groups, *self._config.aliases]))
+
+    def chain(self, name: str, kind: str = "fallbacks") -> Chain | None:
+        """The chain that a request with that very name gets: the first one with its key, else the default."""
+        chains = [chain for chain in self._config.chains if chain.kind in (kind, "default_fallbacks")]
+        own = (chain for chain in chains if chain.kind == kind and chain.key == name)
+        default = (chain for chain in chains if chain.key is None and (chain.kind == kind or kind == "fallbacks"))
+        return next(own, None) or next(default, None)
+
+    @cached_property
+    def _by_model(self) -> dict[str, tuple[Deployment, ...]]:
+        """Ids and model strings can be called too."""
+        found: dict[str, tuple[Deployment, ...]] = {}
+        for item in self._config.deployments:
+            for name in (item.model, text(item.info.get("id"))):
+                if name:
+                    found[name] = (*found.get(name, ()), item)
+        return found
+
+    def _by_pattern(self, name: str) -> tuple[Deployment, ...]:
+        """Groups such as ``openai/*``."""
+        return tuple(item for pattern, items in self._patterns for item in items if pattern.fullmatch(name))
+
+    @cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], tuple[Deployment, ...]]]:
+        wild = [(name, items) for name, items in self._config.groups.items() if "*" in name]
+        return [(re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL), items) for name, items in wild]
+
+    @cached_property
+    def _elsewhere(self) -> frozenset[str]:
+        """Names that are made in other places: maps of the SDK, teams' own names, groups of strategies."""
+        maps = mapping(self._config.setting("model_alias_map", "litellm_settings"))
+        teams = {text(item.info.get("team_public_model_name")) for item in self._config.deployments}
+        listed = self._config.setting("routing_groups", *CHAIN_SECTIONS)
+        groups = {text(mapping(item).get("group_name")) for item in (listed if isinstance(listed, list) else ())}
+        return frozenset(name for name in {*maps, *teams, *groups} if isinstance(name, str))
+
+
+def tier_names(router: Deployment) -> tuple[str, ...]:
+    """The names that one of LiteLLM's routers sends to, its default among them, each once."""
+    return tuple(dict.fromkeys(name for _place, name in tier_places(router)))
+
+
+def tier_places(router: Deployment) -> list[tuple[tuple[str | int, ...], str]]:
+    """Path below litellm_params -> name, of every tier and of the default."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    settings = mapping(router.params.get("complexity_router_config"))
+    for tier, wanted in mapping(settings.get("tiers")).items():
+        place = ("complexity_router_config", "tiers", tier)
+        several = isinstance(wanted, list)
+        for index, item in enumerate(wanted if several else [wanted]):
+            name = text(item) or text(mapping(item).get("model_name"))
+            if name:
+                found.append(((*place, index) if several else place, name))
+    defaults = (
+        (("complexity_router_default_model",), router.params.get("complexity_router_default_model")),
+        (("complexity_router_config", "default_model"), settings.get("default_model")),
+        (("auto_router_default_model",), router.params.get("auto_router_default_model")),
+    )
+    return found + [(place, value) for place, value in defaults if isinstance(value, str) and value]

@@ -1,0 +1,311 @@
+"""Rules about settings: keys that LiteLLM does not know, health checks, keys of clients, what is stored."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from ..litellm_release import releases
+from .config import Deployment, is_environment, mapping, number, text
+from .finding import Edit, Found, Subject, rule
+from .litellm_keys import known
+
+SECTIONS = ("router_settings", "general_settings", "litellm_settings")
+# What people write for the keys of general_settings that turn checks on.
+MEANT = {"enable_background_health_checks": "background_health_checks"}
+HEALTH = (
+    "background_health_checks",
+    "enable_background_health_checks",
+    "health_check_interval",
+    "health_check_concurrency",
+    "health_check_details",
+    "use_shared_health_check",
+)
+# LiteLLM's defaults (reference 2.5).
+INTERVAL_S, STALENESS_S = 300.0, 600.0
+# Published in examples and documentation; LiteLLM refuses them as known from 1.104 on.
+PUBLISHED_KEYS = frozenset(
+    {"sk-1234", "sk-12345", "sk-123456", "sk-1234567890", "sk-test", "sk-master", "sk-litellm", "sk-master-key"}
+)
+# A misspelt word is about that near to the right one.
+NEAR = 0.8
+
+
+def _nearest(word: object, names: frozenset[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(str(word), sorted(names), n=1, cutoff=NEAR)), None)
+
+
+@rule("key-unknown", "error", "LiteLLM ignores a setting that it does not know, most often without a word.")
+def key_unknown(subject: Subject) -> Iterator[Found]:
+    for section in SECTIONS:
+        names = known(section, subject.release)
+        for key in subject.config.section(section):
+            if key not in names and not _misplaced(section, key):
+                others = [name for name in SECTIONS if key in known(name, subject.release)]
+                yield _unknown((section, key), f"{key} in {section}", names, others)
+
+
+def _misplaced(section: str, key: object) -> bool:
+    """Keys that another rule speaks about."""
+    if section == "general_settings":
+        return str(key).endswith("fallbacks")
+    return key in HEALTH
+
+
+def _unknown(path: tuple[str | int, ...], got: str, names: frozenset[str], others: list[str] | None = None) -> Found:
+    near = _nearest(path[-1], names)
+    mend = f"Move it to {others[0]}." if others else f"Did you mean {near}?" if near else "Take it out."
+    return Found(path, got, "a setting that this release knows", mend)
+
+
+@rule(
+    "key-misspelt", "error", "LiteLLM ignores what it does not know; an unknown parameter of a deployment is sent on to the host."
+)
+def key_misspelt(subject: Subject) -> Iterator[Found]:
+    """Sections and parameters may have names of one's own, so that only what is nearly a known one is wrong."""
+    for path, keys, names in _open_places(subject):
+        for key in keys:
+            near = _nearest(key, names) if key not in names else None
+            if near:
+                yield Found((*path, key), str(key), near, f"Write {near}.")
+
+
+def _open_places(subject: Subject) -> Iterator[tuple[tuple[str | int, ...], list[str], frozenset[str]]]:
+    yield (), [key for key in subject.config.data if isinstance(key, str)], known("sections", subject.release)
+    params = known("litellm_params", subject.release)
+    for item in subject.config.deployments:
+        yield (*item.path, "litellm_params"), [key for key in item.params if isinstance(key, str)], params
+
+
+@rule("complexity-key-unknown", "error", "A complexity router takes any key and ignores those that it does not know.")
+def complexity_key_unknown(subject: Subject) -> Iterator[Found]:
+    names = known("complexity_router_config", subject.release)
+    for router in subject.config.complexity_routers if names else ():
+        for key in mapping(router.params.get("complexity_router_config")):
+            if key not in names:
+                path = (*router.path, "litellm_params", "complexity_router_config", key)
+                yield _unknown(path, f"{key} in complexity_router_config", names)
+
+
+@rule(
+    "health-section",
+    "error",
+    "Settings of health checks count in general_settings only: here they do nothing, or keep the proxy from starting.",
+)
+def health_section(subject: Subject) -> Iterator[Found]:
+    for section in ("litellm_settings", "router_settings"):
+        for key in subject.config.section(section):
+            if key in HEALTH and not (section == "router_settings" and key in known(section, subject.release)):
+                name = MEANT.get(key, key)
+                edits: tuple[Edit, ...] = (Edit((section, key), remove=True),)
+                if name not in subject.config.section("general_settings"):
+                    edits = (*edits, Edit(("general_settings", name), subject.config.section(section)[key]))
+                yield Found(
+                    (section, key),
+                    f"{key} in {section}",
+                    f"general_settings.{name}",
+                    f"Write general_settings.{name}.",
+                    edits=edits,
+                )
+
+
+def _on(subject: Subject, name: str) -> bool:
+    return subject.config.setting(name, "general_settings", "router_settings") is True
+
+
+def _probes(subject: Subject) -> bool:
+    return subject.config.section("general_settings").get("background_health_checks") is True
+
+
+@rule(
+    "health-without-routing", "error", "Health checks alone change nothing in routing: a dead host is asked first all the same."
+)
+def health_without_routing(subject: Subject) -> Iterator[Found]:
+    name = "enable_health_check_routing"
+    if _probes(subject) and not _on(subject, name) and name in known("general_settings", subject.release):
+        path = ("general_settings", name)
+        place = ("general_settings", "background_health_checks")
+        yield Found(
+            place, f"background_health_checks without {name}", f"{name}: true", f"Set {name}: true.", edits=(Edit(path, True),)
+        )
+
+
+@rule("routing-without-health", "error", "Without background checks there are no verdicts to route by.")
+def routing_without_health(subject: Subject) -> Iterator[Found]:
+    name = "enable_health_check_routing"
+    # A replica that does not probe itself uses the verdicts of one that does.
+    shared = any(key.startswith("redis_") for key in subject.config.section("router_settings") if isinstance(key, str))
+    if _on(subject, name) and not _probes(subject) and not shared:
+        path = ("general_settings", "background_health_checks")
+        place = subject.config.place(name, "general_settings", "router_settings")
+        yield Found(
+            place,
+            f"{name} without background_health_checks",
+            "background_health_checks: true",
+            "Set it.",
+            edits=(Edit(path, True),),
+        )
+
+
+@rule("health-policy", "error", "allowed_fails_policy turns health routing off again unless the groups to probe are named.")
+def health_policy(subject: Subject) -> Iterator[Found]:
+    config = subject.config
+    groups = config.setting("background_health_check_model_groups", "general_settings", "router_settings")
+    if (
+        config.section("router_settings").get("allowed_fails_policy")
+        and _on(subject, "enable_health_check_routing")
+        and not groups
+    ):
+        path = ("router_settings", "allowed_fails_policy")
+        got = "allowed_fails_policy beside enable_health_check_routing"
+        yield Found(
+            path,
+            got,
+            "background_health_check_model_groups",
+            "Name the groups in general_settings.background_health_check_model_groups.",
+        )
+
+
+@rule(
+    "health-staleness",
+    "error",
+    "A verdict counts for the staleness threshold only: between two checks the dead host is asked again.",
+)
+def health_staleness(subject: Subject) -> Iterator[Found]:
+    general = subject.config.section("general_settings")
+    if not _probes(subject) or not _on(subject, "enable_health_check_routing"):
+        return
+    interval = number(general.get("health_check_interval")) or INTERVAL_S
+    threshold = number(subject.config.setting("health_check_staleness_threshold", "general_settings", "router_settings"))
+    held = threshold if threshold is not None else STALENESS_S
+    if held < 2 * interval:
+        got = f"{held:g} s{'' if threshold is not None else ' (the default)'} for checks each {interval:g} s"
+        path = subject.config.place("health_check_staleness_threshold", "general_settings", "router_settings")
+        yield Found(
+            path, got, f"{2 * interval:g} s or more", f"Set it to {2 * interval:g}.", edits=(Edit(path, int(2 * interval)),)
+        )
+
+
+@rule(
+    "master-key-missing",
+    "error",
+    "From 1.104.0 on the proxy refuses to start without a master key.",
+    releases(since="1.104.0"),
+)
+def master_key_missing(subject: Subject) -> Iterator[Found]:
+    general = subject.config.section("general_settings")
+    permitted = general.get("dangerously_permit_weak_or_unset_master_key") is True
+    if not general.get("master_key") and not permitted and "LITELLM_MASTER_KEY" not in subject.environment:
+        path = ("general_settings", "master_key")
+        mend = "Set master_key: os.environ/LITELLM_MASTER_KEY, or that variable alone."
+        yield Found(path, "no master key", "a master key", mend, edits=(Edit(path, "os.environ/LITELLM_MASTER_KEY"),))
+
+
+@rule(
+    "master-key-published",
+    "error",
+    "The key stands in documentation: everybody has it. From 1.104.0 on the proxy refuses to start with it.",
+)
+def master_key_published(subject: Subject) -> Iterator[Found]:
+    key = subject.config.section("general_settings").get("master_key")
+    if isinstance(key, str) and key in PUBLISHED_KEYS:
+        path = ("general_settings", "master_key")
+        edits = (Edit(path, "os.environ/LITELLM_MASTER_KEY"),)
+        yield Found(path, f"the example {key}", "a key of one's own", "Generate one and keep it in the environment.", edits=edits)
+
+
+@rule("master-key-type", "error", "The proxy compares the key as text: any other value never matches.")
+def master_key_type(subject: Subject) -> Iterator[Found]:
+    key = subject.config.section("general_settings").get("master_key")
+    if key is not None and not isinstance(key, str):
+        yield Found(("general_settings", "master_key"), f"a {type(key).__name__} (not shown)", "text", "Write it in quotes.")
+
+
+@rule(
+    "custom-auth-unchecked",
+    "error",
+    "Without both switches the list of models of a key is not looked at: each key may call everything.",
+)
+def custom_auth_unchecked(subject: Subject) -> Iterator[Found]:
+    if not text(subject.config.section("general_settings").get("custom_auth")):
+        return
+    for section, name in (
+        ("general_settings", "custom_auth_run_common_checks"),
+        ("litellm_settings", "enable_post_custom_auth_checks"),
+    ):
+        if subject.config.section(section).get(name) is not True:
+            path = (section, name)
+            place = ("general_settings", "custom_auth")
+            yield Found(
+                place,
+                f"custom_auth without {section}.{name}",
+                f"{name}: true",
+                f"Set {section}.{name}: true.",
+                edits=(Edit(path, True),),
+            )
+
+
+@rule(
+    "cache-stores-prompts",
+    "warning",
+    "The cache keeps prompts and answers, in Redis if that is its type; coordination between replicas does not need it.",
+)
+def cache_stores_prompts(subject: Subject) -> Iterator[Found]:
+    if subject.config.section("litellm_settings").get("cache") is True:
+        mend = "Take it out; for replicas set general_settings.coordination_redis."
+        yield Found(("litellm_settings", "cache"), "cache: true", "no cache, where nobody asked for one", mend)
+
+
+@rule(
+    "check-provider-endpoint", "advice", "It is no health check: it has LiteLLM ask the provider when wildcard models are listed."
+)
+def check_provider_endpoint(subject: Subject) -> Iterator[Found]:
+    wild = any("*" in item.group for item in subject.config.deployments)
+    if subject.config.section("litellm_settings").get("check_provider_endpoint") is True and not wild:
+        path = ("litellm_settings", "check_provider_endpoint")
+        mend = "Take it out; for health set general_settings.background_health_checks and enable_health_check_routing."
+        yield Found(path, "check_provider_endpoint without wildcard models", "nothing", mend, edits=(Edit(path, remove=True),))
+
+
+@rule(
+    "environment-missing",
+    "error",
+    "The variable is not in what was said of the proxy's environment: LiteLLM reads nothing in its place.",
+)
+def environment_missing(subject: Subject) -> Iterator[Found]:
+    for path, value in _texts(subject.config.data, ()) if subject.environment else ():
+        name = value.partition("/")[2]
+        if is_environment(value) and name not in subject.environment:
+            yield Found(path, value, "a variable that is set", f"Set {name} in the proxy's environment.")
+
+
+def _texts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(item, (*path, key))
+
+
+@rule(
+    "health-not-resident",
+    "warning",
+    "A health check is a generation: on a model that is not resident it loads it, and another one has to go.",
+)
+def health_not_resident(subject: Subject) -> Iterator[Found]:
+    if not _probes(subject) or subject.fleet is None:
+        return
+    for item in subject.config.models:
+        resident = subject.fleet.resident.get(subject.fleet.hosts.get(item.host, ""))
+        if (
+            resident is not None
+            and _probed(item) not in resident
+            and item.info.get("disable_background_health_check") is not True
+        ):
+            mend = "Set model_info.health_check_model to the host's resident model, or disable_background_health_check: true."
+            yield Found((*item.path, "model_info"), f"checks of {_probed(item)} on {item.host}", "a resident model", mend)
+
+
+def _probed(item: Deployment) -> str:
+    name = text(item.info.get("health_check_model")) or item.model
+    return name.partition("/")[2] or name

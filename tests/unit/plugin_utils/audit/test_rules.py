@@ -1,0 +1,260 @@
+"""Every rule: a configuration in which that one thing is wrong, and the releases around the edge of its range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plugins.plugin_utils.audit.check import RULES, STACK_RULES
+
+from .router_configs import PINNED, changed, deployment, right, rules
+
+FIRST = "model_list/0/litellm_params"
+ROUTER = {
+    "model_name": "smart",
+    "litellm_params": {
+        "model": "auto_router/complexity_router",
+        "complexity_router_config": {
+            "context_compaction": False,
+            "escalation_keywords": [],
+            "tiers": {"SIMPLE": "fast", "MEDIUM": "fast", "COMPLEX": "slow", "REASONING": "slow"},
+        },
+        "complexity_router_default_model": "fast",
+    },
+}
+SMART = ("model_list/6", ROUTER)
+SMART_CONFIG = "model_list/6/litellm_params/complexity_router_config"
+ONE_HOST = ("model_list/6", deployment("single", "star", "other"))
+ALIAS = "router_settings/model_group_alias"
+CHAINS = "router_settings/fallbacks"
+
+# rule, what is changed, the releases in which it fires, those in which it does not.
+CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, ...]]] = [
+    ("order-type", ((f"{FIRST}/order", "1"),), (PINNED, "1.82.6"), ()),
+    ("order-type", ((f"{FIRST}/order", 1.5),), (PINNED,), ()),
+    ("order-type", ((f"{FIRST}/order", True),), (PINNED,), ()),
+    ("order-misplaced", (("model_list/0/order", 1), (f"{FIRST}/order", ...)), (PINNED,), ()),
+    ("order-partial", ((f"{FIRST}/order", ...),), (PINNED, "1.83.0"), ()),
+    ("order-ignored", (), ("1.80.11", "1.82.6"), ("1.83.0", "1.109", PINNED)),
+    ("order-ignored", (("router_settings/routing_strategy", "latency-based-routing"),), ("1.82.6",), ("1.83.0",)),
+    ("unordered-no-failover", ((f"{FIRST}/order", ...), ("model_list/1/litellm_params/order", ...)), (PINNED,), ()),
+    ("strategy-unknown", (("router_settings/routing_strategy", "latency-based"),), (PINNED, "1.82.6"), ()),
+    ("strategy-unknown", (("router_settings/routing_strategy", ["simple-shuffle"]),), (PINNED,), ()),
+    ("rate-limit-ignored", ((f"{FIRST}/rpm", 10),), (PINNED,), ()),
+    ("routing-group-strategy", (("router_settings/routing_groups", [{"routing_strategy": "fastest"}]),), (PINNED,), ()),
+    ("ollama-chat-embedding", (("model_list/4/litellm_params/model", "ollama_chat/embeddinggemma"),), (PINNED, "1.82.6"), ()),
+    (
+        "ollama-generate-tools",
+        ((f"{FIRST}/model", "ollama/fast"), ("model_list/0/model_info/supports_function_calling", True)),
+        (PINNED,),
+        (),
+    ),
+    ("ollama-generate-tools", ((f"{FIRST}/model", "ollama/fast"), (ALIAS, {"tools": "fast"})), (PINNED,), ()),
+    ("ollama-generate-chat", ((f"{FIRST}/model", "ollama/fast"),), (PINNED,), ()),
+    ("ollama-api-base-v1", ((f"{FIRST}/model", "ollama_chat/fast"),), (PINNED,), ()),
+    ("openai-api-base-no-v1", ((f"{FIRST}/api_base", "http://banana:11434"),), (PINNED,), ()),
+    ("openai-api-key-missing", ((f"{FIRST}/api_key", ...),), (PINNED,), ()),
+    ("provider-unknown", ((f"{FIRST}/model", "olama_chat/fast"),), (PINNED, "1.82.6"), ()),
+    ("provider-unknown", ((f"{FIRST}/model", "qwen3:8b"),), (PINNED,), ()),
+    ("timeout-missing", ((f"{FIRST}/timeout", ...),), (PINNED,), ()),
+    ("number-type", ((f"{FIRST}/timeout", "abc"),), (PINNED,), ()),
+    ("number-type", ((f"{FIRST}/rpm", "many"),), (PINNED,), ()),
+    (
+        "parameter-refused",
+        ((f"{FIRST}/model", "ollama_chat/fast"), (f"{FIRST}/presence_penalty", 1), ("litellm_settings/drop_params", ...)),
+        (PINNED,),
+        (),
+    ),
+    (
+        "precall-drop-params",
+        (
+            ("router_settings/enable_pre_call_checks", True),
+            (f"{FIRST}/model", "ollama_chat/fast"),
+            (f"{FIRST}/api_base", "http://banana:11434"),
+            ("litellm_settings/drop_params", ...),
+        ),
+        ("1.83.14",),
+        (PINNED, "1.82.6"),
+    ),
+    ("client-override", ((f"{FIRST}/model", "ollama_chat/fast"), (f"{FIRST}/num_ctx", 8192)), (PINNED,), ()),
+    (
+        "one-model-two-contexts",
+        (
+            (f"{FIRST}/model", "ollama_chat/m"),
+            (f"{FIRST}/num_ctx", 8192),
+            ("model_list/4/litellm_params/model", "ollama/m"),
+            ("model_list/4/litellm_params/num_ctx", 4096),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "context-window-smaller",
+        (
+            ("model_list/0/model_info/max_input_tokens", 8192),
+            ("model_list/1/model_info/max_input_tokens", 8192),
+            ("model_list/2/model_info/max_input_tokens", 4096),
+            ("model_list/3/model_info/max_input_tokens", 4096),
+            ("router_settings/context_window_fallbacks", [{"fast": ["slow"]}]),
+        ),
+        (PINNED,),
+        (),
+    ),
+    ("mode-completion", ((f"{FIRST}/model", "ollama_chat/fast"), ("model_list/0/model_info/mode", "completion")), (PINNED,), ()),
+    ("secret-in-file", ((f"{FIRST}/api_key", "sk-abcdefghijklmnop"),), (PINNED,), ()),
+    ("alias-without-hidden", ((ALIAS, {"voice": {"model": "fast"}}),), (PINNED, "1.82.6"), ()),
+    ("alias-dangling", ((ALIAS, {"voice": "fats"}),), (PINNED,), ()),
+    ("alias-chained", ((ALIAS, {"voice": "talk", "talk": "fast"}),), (PINNED,), ()),
+    ("alias-shadows-group", ((ALIAS, {"slow": "fast"}),), (PINNED,), ()),
+    ("alias-type", ((ALIAS, ["voice"]),), (PINNED,), ()),
+    ("alias-type", ((ALIAS, {"voice": 3}),), (PINNED,), ()),
+    (
+        "complexity-tier-names",
+        (SMART, (f"{SMART_CONFIG}/tiers", {"simple": "fast", "MEDIUM": "fast", "COMPLEX": "slow"})),
+        (PINNED,),
+        (),
+    ),
+    ("complexity-tier-unresolved", (SMART, (f"{SMART_CONFIG}/tiers/COMPLEX", "slwo")), (PINNED,), ()),
+    ("complexity-tier-unresolved", (SMART, (f"{SMART_CONFIG}/tiers/COMPLEX", "smart")), (PINNED,), ()),
+    (
+        "complexity-compaction",
+        (
+            (
+                "model_list/6",
+                deployment("single", "star", model="x")
+                | {"litellm_params": {"model": "ollama_chat/x", "api_base": "http://star:11434", "timeout": 9}},
+            ),
+            ("model_list/7", ROUTER),
+            ("model_list/7/litellm_params/complexity_router_config/tiers/REASONING", "single"),
+            ("model_list/7/litellm_params/complexity_router_config/context_compaction", ...),
+        ),
+        ("1.104.9", PINNED, "1.109.1"),
+        ("1.103.11", "1.83.14"),
+    ),
+    ("complexity-alias", (SMART, (ALIAS, {"router": "smart"})), ("1.83.14", "1.98.1"), (PINNED, "1.103.11")),
+    ("complexity-own-name", (SMART, (ALIAS, {"voice": "fast"})), (PINNED,), ()),
+    ("complexity-fallback-key", (SMART,), ("1.83.14", "1.98.1"), (PINNED,)),
+    ("complexity-escalation", (SMART, (f"{SMART_CONFIG}/escalation_keywords", ...)), (PINNED,), ("1.83.14",)),
+    ("complexity-repeated", (SMART, ("model_list/7", ROUTER)), (PINNED,), ()),
+    ("complexity-key-unknown", (SMART, (f"{SMART_CONFIG}/keyword_rules", [])), (PINNED,), ()),
+    (
+        "semantic-router-incomplete",
+        (("model_list/6", {"model_name": "s", "litellm_params": {"model": "auto_router/s"}}),),
+        (PINNED,),
+        (),
+    ),
+    ("fallback-shape", ((CHAINS, {"fast": ["slow"]}),), (PINNED,), ()),
+    ("fallback-shape", ((CHAINS, [{"fast": ["slow"], "slow": ["fast"]}]),), (PINNED,), ()),
+    ("fallback-shape", ((CHAINS, [{"fast": "slow"}]),), (PINNED,), ()),
+    ("fallback-shape", (("litellm_settings/default_fallbacks", "fast"),), (PINNED,), ()),
+    ("fallback-section", (("general_settings/fallbacks", [{"fast": ["slow"]}]),), (PINNED,), ()),
+    ("fallback-target-unknown", ((CHAINS, [{"fast": ["slwo", "slow"]}]),), (PINNED,), ()),
+    ("fallback-key-unknown", ((CHAINS, [{"fats": ["slow"]}]),), (PINNED,), ()),
+    ("fallback-key-repeated", ((CHAINS, [{"fast": ["slow"]}, {"fast": ["slow"]}]),), (PINNED,), ()),
+    ("fallback-same-group", ((ALIAS, {"voice": "fast"}), (CHAINS, [{"fast": ["voice"]}, {"voice": ["fast"]}])), (PINNED,), ()),
+    (
+        "fallback-same-hosts",
+        (ONE_HOST, ("model_list/7", deployment("more", "star")), (CHAINS, [{"more": ["single"]}])),
+        (PINNED,),
+        (),
+    ),
+    ("fallback-no-new-host", (ONE_HOST, (CHAINS, [{"slow": ["single"]}])), (PINNED,), ()),
+    ("fallback-alias-uncovered", ((ALIAS, {"voice": "fast"}),), (PINNED, "1.83.14"), ()),
+    ("fallback-alias-uncovered", ((ALIAS, {"voice": "fast"}), (CHAINS, [{"voice": ["slow"]}])), (PINNED,), ()),
+    ("fallback-too-deep", (("router_settings/max_fallbacks", 0),), (PINNED,), ()),
+    ("fallback-embedding-chat", ((CHAINS, [{"embedding": ["slow"]}]),), (PINNED,), ()),
+    ("fallback-embedding-chat", ((CHAINS, [{"fast": ["embedding"]}]),), (PINNED,), ()),
+    ("default-fallback-embedding", (("litellm_settings/default_fallbacks", ["slow"]),), (PINNED,), ()),
+    ("retries-before-fallback", (ONE_HOST, (CHAINS, [{"single": ["fast"]}]), ("router_settings/num_retries", 2)), (PINNED,), ()),
+    (
+        "retries-before-fallback",
+        (ONE_HOST, (CHAINS, [{"single": ["fast"]}]), ("router_settings/num_retries", ...)),
+        (PINNED,),
+        (),
+    ),
+    (
+        "attempts-multiplied",
+        ((ALIAS, {"voice": "fast"}), (CHAINS, [{"voice": ["fast", "slow"]}, {"fast": ["slow"]}])),
+        (PINNED,),
+        (),
+    ),
+    ("alias-on-one-host", (ONE_HOST,), (PINNED,), ()),
+    ("key-unknown", (("router_settings/foo_bar", 1),), (PINNED,), ()),
+    ("key-unknown", (("general_settings/routing_strategy", "simple-shuffle"),), (PINNED,), ()),
+    ("key-unknown", (("litellm_settings/cooldown_time", 3),), (PINNED,), ()),
+    ("key-misspelt", ((f"{FIRST}/odrer", 1),), (PINNED,), ()),
+    ("key-misspelt", (("router_setting", {}),), (PINNED,), ()),
+    ("health-section", (("litellm_settings/enable_background_health_checks", True),), (PINNED,), ()),
+    ("health-without-routing", (("general_settings/background_health_checks", True),), (PINNED,), ()),
+    ("routing-without-health", (("general_settings/enable_health_check_routing", True),), (PINNED,), ()),
+    (
+        "health-policy",
+        (
+            ("general_settings/background_health_checks", True),
+            ("general_settings/enable_health_check_routing", True),
+            ("router_settings/allowed_fails_policy", {"TimeoutErrorAllowedFails": 1}),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "health-staleness",
+        (
+            ("general_settings/background_health_checks", True),
+            ("general_settings/enable_health_check_routing", True),
+            ("general_settings/health_check_interval", 900),
+        ),
+        (PINNED,),
+        (),
+    ),
+    ("master-key-missing", (("general_settings", ...),), (PINNED, "1.104.0"), ("1.103.11",)),
+    ("master-key-published", (("general_settings/master_key", "sk-1234"),), (PINNED, "1.82.6"), ()),
+    ("master-key-type", (("general_settings/master_key", 1234),), (PINNED,), ()),
+    ("custom-auth-unchecked", (("general_settings/custom_auth", "my.auth"),), (PINNED,), ()),
+    ("cache-stores-prompts", (("litellm_settings/cache", True),), (PINNED,), ()),
+    ("check-provider-endpoint", (("litellm_settings/check_provider_endpoint", True),), (PINNED,), ()),
+    ("section-type", (("router_settings", ["x"]),), (PINNED,), ()),
+    ("section-type", (("model_list", {"a": 1}),), (PINNED,), ()),
+    ("model-list-missing", (("model_list", ...),), (PINNED,), ()),
+    ("deployment-shape", (("model_list/0", "x"),), (PINNED,), ()),
+    ("deployment-shape", ((f"{FIRST}/model", ...),), (PINNED,), ()),
+    ("deployment-shape", (("model_list/0/model_name", None),), (PINNED,), ()),
+    ("deployment-id-repeated", (("model_list/1/model_info/id", "banana--fast--fast"),), (PINNED,), ()),
+]
+WRITTEN = {
+    "key-repeated": "model_list: []\nrouter_settings: {}\nrouter_settings: {}\n",
+    "not-a-configuration": "- a\n- b\n",
+    "model-info-shared": "model_list:\n- {model_name: a, litellm_params: {model: openai/a}, model_info: &info {mode: chat}}\n"
+    "- {model_name: a, litellm_params: {model: openai/b}, model_info: *info}\n",
+}
+# Rules that need more than the file stand in test_surroundings.py and test_releases.py.
+ELSEWHERE = {"release-compromised", "memory-overcommitted", "host-not-in-inventory", "health-not-resident", "environment-missing"}
+
+
+def test_the_right_configuration_has_nothing_wrong() -> None:
+    assert rules(right(), PINNED) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fires", "silent"), CASES, ids=[f"{number}-{case[0]}" for number, case in enumerate(CASES)]
+)
+def test_rule(name: str, changes: tuple[tuple[str, Any], ...], fires: tuple[str, ...], silent: tuple[str, ...]) -> None:
+    config = changed(*changes)
+    assert [release for release in fires if name not in rules(config, release)] == []
+    assert [release for release in silent if name in rules(config, release)] == []
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+def test_rule_about_the_file(name: str) -> None:
+    assert name in rules(WRITTEN[name], "1.98.1")
+
+
+def test_a_shared_model_info_is_two_where_the_release_makes_two() -> None:
+    assert "model-info-shared" not in rules(WRITTEN["model-info-shared"], PINNED)
+
+
+def test_each_rule_has_its_case() -> None:
+    known = {rule.id for rule in RULES if not rule.id.startswith("release-weakness")}
+    assert known - {case[0] for case in CASES} - set(WRITTEN) - ELSEWHERE == set()
+    assert len({rule.id for rule in (*RULES, *STACK_RULES)}) == len(RULES) + len(STACK_RULES)
