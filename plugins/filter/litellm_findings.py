@@ -44,8 +44,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The findings by severity and line, each with C(rule), C(severity) (error, warning, advice), C(path), C(line), C(got), C(expected),
-      C(why), C(mend) and C(versions).
+    - The findings by severity (error, warning, advice) and line.
+    - Each has C(rule), C(severity), C(path), C(line), C(got), C(expected), C(why), C(mend) and C(versions).
   type: list
   elements: dict
 """
