@@ -18,10 +18,13 @@ from plugins.plugin_utils.intent import Intent, parse_fleet
 from plugins.plugin_utils.plan import make_plan
 from plugins.plugin_utils.routing import litellm_config
 from tests.engines.servers import free_port, running
+from tests.rules.environments import PINNED, python_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the role gives the service, beside the key.
-FIXED = yaml.safe_load((ROOT / "roles" / "litellm" / "vars" / "main.yml").read_text(encoding="utf-8"))["litellm_fixed_environment"]
+FIXED = yaml.safe_load((ROOT / "roles" / "litellm" / "vars" / "main.yml").read_text(encoding="utf-8"))[
+    "litellm_fixed_environment"
+]
 INVENTORY = "two-hosts"
 
 
@@ -122,15 +125,18 @@ class Proxy:
 
 
 @contextmanager
-def litellm_proxy(environment: Path, config: Mapping[str, Any], folder: Path, log_level: str = "ERROR") -> Iterator[Proxy]:
-    """Start the proxy in `folder`, wait until it serves, and end it."""
+def litellm_proxy(config: Mapping[str, Any], folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Proxy]:
+    """Start the pinned proxy in `folder`, wait until it serves, and end it. `more`: variables of its environment.
+
+    Raises Unavailable where there is no such LiteLLM here.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file, key, port = folder / "config.yaml", f"sk-{secrets.token_hex(16)}", free_port()
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    command = [str(environment / "bin" / "litellm"), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(python_of(PINNED).with_name("litellm")), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
     # Nothing of the caller's proxies lies between the router and an engine on this machine.
-    own = {"LITELLM_MASTER_KEY": key, "LITELLM_LOG": log_level, "NO_PROXY": "*", "no_proxy": "*", "HOME": str(folder)}
+    own = {"LITELLM_MASTER_KEY": key, "LITELLM_LOG": "ERROR", "NO_PROXY": "*", "no_proxy": "*", "HOME": str(folder)}
     url = f"http://127.0.0.1:{port}"
     limited = [*command, "--telemetry", "False"]
-    with running(limited, url, "/health/liveliness", folder / "proxy.log", {**FIXED, **own}) as server:
+    with running(limited, url, "/health/liveliness", folder / "proxy.log", {**FIXED, **own, **(more or {})}) as server:
         yield Proxy(url, key, server.log)
