@@ -92,12 +92,14 @@ class FleetView:
     """What an inventory tells about the hosts of a configuration.
 
     ``hosts``: lower-case host name or address, with or without port -> inventory host. ``resident``: inventory host -> names
-    of models that are always loaded. ``refusals``: what the plan of the configuration's deployments on these hosts says.
+    of models that are always loaded. ``refusals``: what the plan of the configuration's deployments on these hosts says: path,
+    got, expected, mend. ``unknown``: path, model and host of deployments whose model the inventory does not declare.
     """
 
     hosts: Mapping[str, str]
     resident: Mapping[str, frozenset[str]]
     refusals: tuple[tuple[Path, str, str, str], ...] = ()
+    unknown: tuple[tuple[Path, str, str], ...] = ()
 
 
 Look = Callable[[Subject], Iterable[Found]]

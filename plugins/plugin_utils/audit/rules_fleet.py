@@ -27,3 +27,9 @@ def host_not_in_inventory(subject: Subject) -> Iterator[Found]:
                 "a host of the inventory",
                 "Add it to the inventory, or correct the address.",
             )
+
+
+@rule("model-not-in-inventory", "advice", "Nobody can say whether it fits in memory beside the others of its host.")
+def model_not_in_inventory(subject: Subject) -> Iterator[Found]:
+    for path, model, host in subject.fleet.unknown if subject.fleet else ():
+        yield Found(path, f"{model} on {host}", "a model of llm_models", "Declare it in the inventory, with its size.")

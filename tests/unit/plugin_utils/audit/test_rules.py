@@ -229,7 +229,10 @@ WRITTEN = {
     "- {model_name: a, litellm_params: {model: openai/b}, model_info: *info}\n",
 }
 # Rules that need more than the file stand in test_surroundings.py and test_releases.py.
-ELSEWHERE = {"release-compromised", "memory-overcommitted", "host-not-in-inventory", "health-not-resident", "environment-missing"}
+ELSEWHERE = {
+    "release-compromised", "memory-overcommitted", "host-not-in-inventory", "model-not-in-inventory", "health-not-resident",
+    "environment-missing",
+}  # fmt: skip
 
 
 def test_the_right_configuration_has_nothing_wrong() -> None:
