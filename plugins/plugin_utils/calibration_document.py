@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .fleet import Strict
+from .intent_types import Strict
 
 
 class CalibrationPart(Strict):

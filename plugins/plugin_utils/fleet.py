@@ -1,63 +1,41 @@
-"""The inventory's schema: what a person may write about hosts, models, workloads, policy, assignments and the router.
+"""The inventory's schema: what a person may write about hosts, models, workloads, policy and assignments.
 
-All models are frozen and refuse unknown keys. ``intent.parse_fleet`` reads them and checks the references between them.
+The router's is in ``fleet_router``. All models are frozen and refuse unknown keys. ``intent.parse_fleet`` reads them and checks
+the references between them.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from .admission_rules import VERSION
+from .fleet_router import Router
+from .intent_types import (
+    LARGEST_CONTEXT_TOKENS,
+    Address,
+    ContextTokens,
+    Duration,
+    Gibibytes,
+    KvType,
+    Mode,
+    Name,
+    NotNegative,
+    Port,
+    Positive,
+    Sha256,
+    Strict,
+    Text,
+    Url,
+)
 
-# No memory, file or context is larger: what is above is a slip of the finger, not a machine.
-LARGEST_GIB = 1_048_576
-LARGEST_CONTEXT_TOKENS = 2**26
 # As `ollama --version` ends, and as llama.cpp names its builds.
 VERSIONS = {
     "ollama": (VERSION, "0.33.0 or 0.33.0-rc1, without a v"),
     "llama_cpp": (re.compile(r"b[0-9]{1,9}"), "b10488"),
 }
-
-
-def checked_url(value: str) -> str:
-    """An http address of an engine or router. Raises ValueError with what is expected."""
-    expected = "http:// or https:// with a host, a port up to 65535 if any, and without /v1, such as http://star.lan:11434"
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or re.search(r"\s", value) or value.rstrip("/").endswith("/v1"):
-        raise ValueError(expected)
-    return value
-
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
-NAME_IN_WORDS = "a name of letters, digits and . _ : / @ + - that begins with a letter or digit"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
-Url = Annotated[str, AfterValidator(checked_url)]
-Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$", max_length=253)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-# As Go's time.ParseDuration takes it, or whole seconds: Ollama falls back to five minutes for anything else, without a word.
-Duration = Annotated[str, StringConstraints(pattern=r"^-?(\d+|(\d+(\.\d+)?(ns|us|ms|s|m|h))+)$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Gibibytes = Annotated[float, Field(gt=0, le=LARGEST_GIB)]
-ContextTokens = Annotated[int, Field(ge=64, le=LARGEST_CONTEXT_TOKENS)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
-Mode = Literal["chat", "embedding"]
-
-
-class Strict(BaseModel):
-    """Base of everything a person writes: no unknown keys, no silent conversions, no later change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Accelerator(Strict):
@@ -244,6 +222,7 @@ class Model(Strict):
         description="ollama: number of the accelerator that it is pinned to (main_gpu), from 0; default: the engine's choice",
     )
     declared: Declared | None = Field(None, description="its size, needed where no header can be read at planning time")
+    images: bool | None = Field(None, description="whether it takes images; decides where modality_routing sends them")
 
 
 class Prompt(Strict):
@@ -279,7 +258,16 @@ class Workload(Strict):
     objective: Objective | None = None
     quality_floor: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="lowest mean grade, 0-1")
     grader: Grader | None = None
-    timeout_s: Positive | None = Field(None, description="longest answer the router waits for; default: the router's")
+    timeout_s: Positive | None = Field(
+        None, description="longest answer the router waits for; default: the router's, or the objective's limit if that is longer"
+    )
+    stream_timeout_s: Positive | None = Field(
+        None,
+        description=(
+            "longest silence of a streamed answer, with the wait for its first token, before the next deployment is asked; "
+            "default: timeout_s"
+        ),
+    )
     candidates: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="models to choose from")
 
 
@@ -298,21 +286,6 @@ class Deployment(Strict):
 
     model: Name
     host: Name
-
-
-class Router(Strict):
-    """The LiteLLM proxy in front of the fleet."""
-
-    listen_address: Address = Field("127.0.0.1", description="address it listens on; 127.0.0.1: this machine only")
-    port: Port = 4000
-    url: Url | None = Field(None, description="where clients reach it; default: listen_address and port")
-    num_retries: Annotated[int, Field(ge=0, le=10)] = 2
-    timeout_s: Positive = Field(300.0, description="longest answer it waits for, unless the workload says otherwise")
-    allowed_fails: Annotated[int, Field(ge=0)] = Field(0, description="failures in a minute before a deployment cools down")
-    cooldown_s: Positive = Field(30.0, description="how long a failed deployment is left alone")
-    fallbacks: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(
-        default_factory=dict, description="alias -> aliases that may answer instead when all its deployments are down"
-    )
 
 
 class Fleet(Strict):

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .fleet import NAME_IN_WORDS, NAME_PATTERN, Fleet, Host, Strict
+from .fleet import Fleet, Host
+from .intent_types import NAME_IN_WORDS, NAME_PATTERN, Strict
 from .problems import IntentError, Path, Problem, shown, suggestion
 from .references import reference_problems
 

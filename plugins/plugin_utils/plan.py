@@ -16,6 +16,7 @@ from .plan_admission import Admitted, admission, not_asked
 from .plan_devices import devices, full_offload
 from .problems import IntentError, Problem
 from .references import resident_models
+from .routing_plan import Routing, alias_part, router_part
 
 SCHEMA_VERSION = 1
 
@@ -32,14 +33,15 @@ def make_plan(fleet: Fleet, inventory: str, find: Find = on_disk) -> dict[str, A
     hosts = {name: _host(fleet, name, find, free[name], problems) for name in fleet.hosts}
     if problems:
         raise IntentError(problems)
+    routing = Routing(fleet)
     body = {
         "schema_version": SCHEMA_VERSION,
         "inventory": inventory,
         "hosts": hosts,
-        "aliases": {alias: _alias(fleet, alias, hosts) for alias in fleet.assignments},
+        "aliases": {alias: alias_part(fleet, alias, routing, hosts) for alias in fleet.assignments},
         "workloads": _workloads(fleet),
         "benchmark": {"runs": fleet.policy.runs, "timeout_s": fleet.policy.timeout_s},
-        "router": _router(fleet),
+        "router": router_part(fleet, routing),
     }
     return {**body, "content_hash": content_hash(body)}
 
@@ -180,65 +182,13 @@ def _served(fleet: Fleet, host: str, model: str) -> str:
     )
 
 
-def _alias(fleet: Fleet, alias: str, hosts: Mapping[str, Any]) -> dict[str, Any]:
-    workload = fleet.workloads[alias]
-    kept, left_out = _fallbacks(fleet, alias)
-    return {
-        "mode": workload.mode,
-        "deployments": [
-            _deployment(item.host, item.model, order, hosts[item.host]) for order, item in enumerate(fleet.assignments[alias], 1)
-        ],
-        "fallbacks": kept,
-        "fallbacks_left_out": left_out,
-        "timeout_s": workload.timeout_s or fleet.router.timeout_s,
-    }
-
-
-def _deployment(host_name: str, model: str, order: int, host: Mapping[str, Any]) -> dict[str, Any]:
-    resident = next(item for item in host["resident"] if item["model"] == model)
-    reason = "assigned first" if order == 1 else f"assigned as number {order}: answers when those before it are down"
-    return {
-        "id": f"{host_name}--{model}",
-        "host": host_name,
-        "model": model,
-        "engine_model": resident["engine_model"],
-        "engine": host["engine"],
-        "url": resident["url"],
-        "order": order,
-        "reason": reason,
-    }
-
-
-def _fallbacks(fleet: Fleet, alias: str) -> tuple[list[str], list[dict[str, str]]]:
-    """The aliases that reach a host not tried before, and the others with the reason why they would be tried in vain."""
-    tried = {item.host for item in fleet.assignments[alias]}
-    kept: list[str] = []
-    left_out: list[dict[str, str]] = []
-    for target in fleet.router.fallbacks.get(alias, ()):
-        hosts = {item.host for item in fleet.assignments[target]}
-        if hosts <= tried:
-            reason = f"served only by {', '.join(sorted(hosts))}, which {'has' if len(hosts) == 1 else 'have'} failed by then"
-            left_out.append({"alias": target, "reason": reason})
-        else:
-            kept.append(target)
-            tried |= hosts
-    return kept, left_out
-
-
 def _workloads(fleet: Fleet) -> dict[str, Any]:
     defaults = {"max_tokens": fleet.policy.max_tokens, "temperature": fleet.policy.temperature}
     result: dict[str, Any] = {}
     for alias, workload in fleet.workloads.items():
-        said = workload.model_dump(exclude={"timeout_s", "candidates"})
+        said = workload.model_dump(exclude={"timeout_s", "stream_timeout_s", "candidates"})
         result[alias] = {key: defaults.get(key) if value is None else value for key, value in said.items()}
     return result
-
-
-def _router(fleet: Fleet) -> dict[str, Any]:
-    said = fleet.router.model_dump(exclude={"fallbacks"})
-    listen = fleet.router.listen_address
-    url = (fleet.router.url or f"http://{f'[{listen}]' if ':' in listen else listen}:{fleet.router.port}").rstrip("/")
-    return {**said, "url": url, "host": fleet.router_host}
 
 
 def _engine_model(fleet: Fleet, host: str, name: str) -> str:

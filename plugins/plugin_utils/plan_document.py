@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .fleet import Mode, Objective, Prompt, Strict
+from .fleet import Objective, Prompt
+from .fleet_router import Health, KeywordRule, Redis, Tiers
+from .intent_types import Mode, Strict
 
 
 class PlanAccelerator(Strict):
@@ -171,6 +173,7 @@ class PlanDeployment(Strict):
     engine_model: str
     engine: Literal["ollama", "llama_cpp", "external"]
     url: str
+    images: bool | None = Field(description="whether the model takes images; null: nobody said")
     order: int
     reason: str
 
@@ -190,6 +193,8 @@ class PlanAlias(Strict):
     fallbacks: list[str]
     fallbacks_left_out: list[PlanLeftOut]
     timeout_s: float
+    stream_timeout_s: float | None = Field(description="longest silence of a streamed answer; null: timeout_s")
+    cooldown_s: float = Field(description="0: only one deployment can answer, and a pause would help nobody")
 
 
 class PlanWorkload(Strict):
@@ -212,6 +217,26 @@ class PlanBenchmark(Strict):
     timeout_s: float
 
 
+class PlanSmart(Strict):
+    """A name behind which LiteLLM's complexity router chooses an alias for each request."""
+
+    tiers: Tiers
+    default: str
+    keyword_rules: list[KeywordRule]
+    modality_routing: bool
+    session_affinity: bool
+    deployment_affinity: bool
+    escalation_keywords: list[str]
+    fallbacks: list[str]
+    fallbacks_left_out: list[PlanLeftOut]
+
+
+class PlanClient(Strict):
+    """What a client's key has to allow."""
+
+    models: list[str] = Field(description="every name that it may be answered by: fallbacks and tiers included")
+
+
 class PlanRouter(Strict):
     """The LiteLLM proxy."""
 
@@ -220,9 +245,16 @@ class PlanRouter(Strict):
     port: int
     url: str
     num_retries: int
+    max_fallbacks: int = Field(description="hops that LiteLLM needs for the longest way of a request")
     timeout_s: float
     allowed_fails: int
     cooldown_s: float
+    smart: dict[str, PlanSmart]
+    clients: dict[str, PlanClient]
+    health: Health | None
+    redis: Redis | None
+    prometheus: bool
+    json_logs: bool
 
 
 class PlanDocument(Strict):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ..module_utils.ollama_names import same_model
 from .fleet import FileSource, Fleet, Model, OllamaSource
 from .problems import Path, Problem, suggestion
+from .references_router import router_problems
 
 SOURCES_BY_ENGINE = {
     "ollama": ("ollama", "file", "url", "wheel"),
@@ -19,7 +20,7 @@ SOURCES_BY_ENGINE = {
 
 def reference_problems(fleet: Fleet) -> list[Problem]:
     """Every disagreement in the fleet; empty where all is well."""
-    problems = [*_workloads(fleet), *_assignments(fleet), *_fallbacks(fleet)]
+    problems = [*_workloads(fleet), *_assignments(fleet)] or router_problems(fleet)
     return problems or [*_sources(fleet), *_contexts(fleet), *_one_blob_twice(fleet), *_urls(fleet), *_ports(fleet)]
 
 
@@ -72,26 +73,6 @@ def _deployment(fleet: Fleet, alias: str, model: str, host: str, path: Path) -> 
     if workload.candidates is not None and model not in workload.candidates:
         remedy = f"Add it to llm_workloads.{alias}.candidates or assign one of: {', '.join(workload.candidates)}."
         yield Problem((*path, "model"), f"{model}, which is no candidate", "one of the candidates", remedy)
-
-
-def _fallbacks(fleet: Fleet) -> Iterator[Problem]:
-    for alias, targets in fleet.router.fallbacks.items():
-        path: Path = ("llm_router", "fallbacks", alias)
-        if alias not in fleet.assignments:
-            yield Problem(path, f"the alias {alias}", "an assigned alias", suggestion(alias, fleet.assignments))
-            continue
-        for index, target in enumerate(targets):
-            yield from _fallback(fleet, alias, target, (*path, index), repeated=target in targets[:index])
-
-
-def _fallback(fleet: Fleet, alias: str, target: str, path: Path, repeated: bool) -> Iterator[Problem]:
-    if target not in fleet.assignments:
-        yield Problem(path, f"the alias {target}", "an assigned alias", suggestion(target, fleet.assignments))
-    elif target == alias or repeated:
-        yield Problem(path, f"{target} again", "another alias", "Remove it: it has been tried by then.")
-    elif fleet.workloads[target].mode != fleet.workloads[alias].mode:
-        remedy = "A chat alias cannot answer for an embedding one, nor the other way round."
-        yield Problem(path, f"{target}, which is for {fleet.workloads[target].mode}", "the same mode", remedy)
 
 
 def _sources(fleet: Fleet) -> Iterator[Problem]:

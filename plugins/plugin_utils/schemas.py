@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter, create_model
 
 from .calibration_document import CalibrationDocument
-from .fleet import Host, Strict
+from .fleet import Host
 from .intent import VARIABLES
+from .intent_types import Strict
 from .plan_document import PlanDocument
 from .samples import schema as sample_schema
 

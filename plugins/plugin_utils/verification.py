@@ -8,7 +8,7 @@ from typing import Any
 from ..module_utils.residency import full_name, restarted
 from .plan_table import table
 from .residency_report import promised, resident_findings
-from .routing import deployment_id
+from .routing_ids import deployment_id
 
 Receipts = Mapping[str, Mapping[str, Any]]
 
@@ -72,11 +72,11 @@ def alias_findings(plan: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]
 def _wrong_deployment(alias: str, entry: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
     """The first deployment answers where all is well; another one means that the first was lost or is cooling down."""
     first = entry["deployments"][0]
-    expected = deployment_id(alias, first)
+    expected = deployment_id(first["id"], alias)
     if answer["answered_by"] == expected:
         return
     got = f"{alias}: got an answer from {answer['answered_by']}, expected {expected}"
-    if answer["answered_by"] not in {deployment_id(alias, item) for item in entry["deployments"]}:
+    if answer["answered_by"] not in {deployment_id(item["id"], alias) for item in entry["deployments"]}:
         yield f"{got}: the router serves another plan than this one; run deploy.yml"
     else:
         lost = f"{first['model']} on {first['host']} failed a moment ago or is still cooling down in the router"
@@ -126,7 +126,7 @@ def drill_findings(plan: Mapping[str, Any], host: str, answers: Sequence[Mapping
     found = [f"{alias}: was not asked" for alias in drilled_aliases(plan, host) if alias not in asked]
     for answer in answers:
         alias = answer["alias"]
-        others = [deployment_id(alias, item) for item in plan["aliases"][alias]["deployments"] if item["host"] != host]
+        others = [deployment_id(item["id"], alias) for item in plan["aliases"][alias]["deployments"] if item["host"] != host]
         if answer["error"]:
             found.append(f"{alias} did not survive the loss of {host}: {answer['error']}")
         elif answer["answered_by"] not in others:
