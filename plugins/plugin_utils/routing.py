@@ -97,7 +97,6 @@ def _router_settings(plan: Mapping[str, Any]) -> dict[str, Any]:
         "timeout": router["timeout_s"],
         "allowed_fails": router["allowed_fails"],
         "cooldown_time": router["cooldown_s"],
-        "enable_weighted_failover": True,
         "max_fallbacks": router["max_fallbacks"],
         **({"fallbacks": chains} if (chains := list(_chains(plan))) else {}),
     }
@@ -110,7 +109,12 @@ def _chains(plan: Mapping[str, Any]) -> Iterator[dict[str, list[str]]]:
 
 
 def _litellm_settings(router: Mapping[str, Any]) -> dict[str, Any]:
-    settings: dict[str, Any] = {"drop_params": True, "turn_off_message_logging": True}
+    settings: dict[str, Any] = {
+        "drop_params": True,
+        "turn_off_message_logging": True,
+        # The OpenAI library asks a failing engine for embeddings three times, a second in all, whatever num_retries says.
+        "DEFAULT_MAX_RETRIES": 0,
+    }
     if router["prometheus"]:
         settings |= {"callbacks": ["prometheus"], "require_auth_for_metrics_endpoint": True}
     if router["json_logs"]:
