@@ -71,7 +71,7 @@ findings:
   elements: dict
   contains:
     rule: {description: Name of the rule., type: str}
-    severity: {description: error, warning or advice., type: str}
+    severity: {description: One of error and warning and advice., type: str}
     path: {description: Where in the file., type: str}
     line: {description: The line., type: int}
     got: {description: What is there., type: str}

@@ -28,7 +28,7 @@ def order_path(item: Deployment) -> tuple[str | int, ...]:
 def order_type(subject: Subject) -> Iterator[Found]:
     """Nothing coerces an order, it is no declared field."""
     for item in subject.config.models:
-        if item.order is None or type(item.order) is int:
+        if item.order is None or (isinstance(item.order, int) and not isinstance(item.order, bool)):
             continue
         value = number(item.order)
         edits = (Edit(order_path(item), int(value)),) if value is not None and value.is_integer() else ()
@@ -80,7 +80,7 @@ def order_ignored(subject: Subject) -> Iterator[Found]:
         return
     for name, items in subject.config.groups.items():
         if len({repr(item.order) for item in items}) > 1:
-            first = next(item for item in items if item.order is not None)
+            first = [item for item in items if item.order is not None][0]
             mend = "Run 1.83.0 or newer, which also fails over by order; or set router_settings.enable_pre_call_checks: true."
             got = f"orders in the group {name} under {subject.config.strategy}"
             yield Found(order_path(first), got, "a release that looks at them", mend)
