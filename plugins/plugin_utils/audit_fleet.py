@@ -69,7 +69,7 @@ def _refusals(fleet: Fleet, wanted: Places, find: Find) -> list[tuple[Path, str,
         return []
     alias = next(iter(fleet.workloads))
     assigned = [Assigned(model=model, host=host) for host, model in wanted]
-    router = fleet.router.model_copy(update={"fallbacks": {}})
+    router = fleet.router.model_copy(update={"fallbacks": {}, "smart": {}, "clients": {}})
     asked = fleet.model_copy(update={"assignments": {alias: assigned}, "router": router})
     try:
         make_plan(asked, "audit", find)

@@ -95,7 +95,6 @@ def _router(chance: random.Random, aliases: dict[str, str]) -> dict[str, Any]:
             f"client{number}": {"aliases": chance.sample(names, chance.randint(1, len(names)))}
             for number in range(chance.choice((0, 0, 1, 3)))
         },
-        "num_retries": chance.choice((0, 0, 0, 2)),
         **({"health": {"interval_s": chance.choice((10, 300))}} if chance.random() < 0.3 else {}),
         **({"redis": {"host": "redis.lan", "password": chance.random() < 0.5}} if chance.random() < 0.3 else {}),
         "prometheus": chance.random() < 0.2,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..problems import Path, shown, suggestion
 from .config import CHAIN_SECTIONS, CHAINS, Chain
 from .finding import Edit, Found, Subject, rule
+from .names import tier_names
 from .survival import survival
 from .walk import ORDER_FAILOVER, Walker
 
@@ -143,7 +144,10 @@ def _on_own_hosts(subject: Subject) -> Iterator[tuple[Chain, Found]]:
     for chain in _keyed(subject):
         own, chained = subject.names.hosts(chain.key or ""), _hosts(subject, chain)
         others = _other_hosts(subject, chain.key or "", own)
-        if chained and chained <= own and others and not _same_group(subject, chain):
+        # A router begins with one of its tiers, and another one may stand elsewhere.
+        tiers = [tier for item in subject.names.deployments(chain.key or "") if item.is_router for tier in tier_names(item)]
+        vain = chained <= own and all(chained <= subject.names.hosts(tier) for tier in tiers)
+        if chained and vain and others and not _same_group(subject, chain):
             got = f"{chain.key} on {', '.join(sorted(own))}, its chain on {', '.join(sorted(chained))}"
             mend = f"Add a name that is served on {', '.join(sorted(others))}."
             yield chain, Found(chain.path, got, "a host that is not down with the first", mend)

@@ -1,0 +1,48 @@
+"""Our own audit finds nothing to mend in what we render."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from plugins.plugin_utils.audit.check import check
+from plugins.plugin_utils.intent import parse_fleet
+from plugins.plugin_utils.plan import make_plan
+from plugins.plugin_utils.routing import litellm_config
+from plugins.plugin_utils.routing_text import config_text
+from tests.unit.inventories import plan_of
+from tests.unit.random_fleets import SEEDS, random_intent
+
+RELEASE = "1.106.2"
+
+
+def wrong(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Errors and warnings; advice is about the fleet, not about the file."""
+    findings = check(config_text(litellm_config(plan), plan["inventory"]).encode(), RELEASE)
+    return [(item["rule"], item["path"], item["got"]) for item in findings if item["severity"] != "advice"]
+
+
+def test_the_audit_has_nothing_against_the_example_to_edit() -> None:
+    assert wrong(plan_of("inventory/homelab")) == []
+
+
+def test_the_audit_has_nothing_against_any_fleet() -> None:
+    plans = {seed: make_plan(parse_fleet(random_intent(seed)), "random") for seed in SEEDS}
+    assert {seed: found for seed, plan in plans.items() if (found := wrong(plan))} == {}
+
+
+def test_the_audit_sees_what_a_person_chose_against_our_advice() -> None:
+    """It is not blind to our files: retries in front of a chain are what it warns of."""
+    plan = next(plan for plan in map(retrying, SEEDS) if any(map(falls_back_alone, plan["aliases"].values())))
+    assert {rule for rule, _path, _got in wrong(plan)} == {"retries-before-fallback"}
+
+
+def falls_back_alone(entry: dict[str, Any]) -> bool:
+    return len(entry["deployments"]) == 1 and bool(entry["fallbacks"])
+
+
+def retrying(seed: int) -> dict[str, Any]:
+    made = random_intent(seed)
+    router = {**made.variables["llm_router"], "num_retries": 2}
+    fleet = parse_fleet(replace(made, variables={**made.variables, "llm_router": router}))
+    return make_plan(fleet, "random")
