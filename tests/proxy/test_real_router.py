@@ -14,8 +14,7 @@ from plugins.plugin_utils.plan import make_plan
 from plugins.plugin_utils.routing import litellm_config
 from plugins.plugin_utils.routing_ids import deployment_id
 from plugins.plugin_utils.routing_plan import Routing
-from tests.engines.commands import Unavailable
-from tests.proxy.environment import litellm_environment
+from tests.rules.environments import PINNED, Unavailable, python_of
 from tests.unit.random_fleets import SEEDS, random_intent
 
 SCRIPT = Path(__file__).with_name("real_router.py")
@@ -33,7 +32,7 @@ def plans() -> dict[int, dict[str, Any]]:
 def judged(plans: dict[int, dict[str, Any]]) -> dict[int, Any]:
     """What the Router made of each: one process for all, because importing LiteLLM takes seconds."""
     try:
-        python = litellm_environment() / "bin" / "python"
+        python = python_of(PINNED)
     except Unavailable as reason:
         pytest.skip(str(reason))
     wanted = [{"config": litellm_config(plan), "ask": names(plan) if seed in ASKED else []} for seed, plan in plans.items()]
