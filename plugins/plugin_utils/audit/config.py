@@ -6,6 +6,7 @@ Whatever is of the wrong type reads as absent here; the rules about shapes look 
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,10 @@ from ..problems import Path
 NOTHING: Mapping[str, Any] = {}
 OLLAMA = frozenset({"ollama", "ollama_chat"})
 OLLAMA_PORT = 11434
+# Providers whose address is always a vendor's.
+CLOUDS = frozenset({"azure", "azure_ai", "azure_text", "databricks", "snowflake", "cloudflare", "watsonx", "sagemaker", "oci"})
+# Endings of names that no public host has (RFC 6761, RFC 6762, RFC 8375, and what routers for the home use).
+OWN_ENDINGS = frozenset({"local", "localhost", "localdomain", "lan", "home", "internal", "intranet", "test", "arpa", "corp"})
 CHAINS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 # The sections in which LiteLLM looks for chains; the first one that has them wins.
 CHAIN_SECTIONS = ("router_settings", "litellm_settings")
@@ -34,13 +39,19 @@ def text(value: object) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """The value as LiteLLM reads a number: numbers, and text that is one."""
+    """The value as LiteLLM reads a number: finite ones, and text that is one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        return float(value)
+        found = float(value)
     except (ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
+
+
+def is_true(value: object) -> bool:
+    """Whether a switch is on: LiteLLM takes any value that is not empty, and some writers put text there."""
+    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 def is_environment(value: object) -> bool:
@@ -85,6 +96,15 @@ class Deployment:
         return mode == "embedding" if mode else "embed" in self.engine_model.lower()
 
     @property
+    def timeout_s(self) -> float | None:
+        """Its own; text is taken as a number, a variable is not known here."""
+        return number(self.params.get("timeout")) or number(self.params.get("request_timeout"))
+
+    @property
+    def has_timeout(self) -> bool:
+        return any(self.params.get(name) is not None for name in ("timeout", "request_timeout"))
+
+    @property
     def base(self) -> str | None:
         return text(self.params.get("api_base")) or text(self.params.get("base_url"))
 
@@ -102,6 +122,13 @@ class Deployment:
         """
         named = text(self.info.get("host"))
         return named.lower() if named else host_of(self.base or self._own_base) or f"{self.prefix or self.model} (cloud)"
+
+    @cached_property
+    def is_cloud(self) -> bool:
+        """Whether it is a vendor's: nobody switches that off, and it does not come back by being asked later."""
+        if self.prefix in OLLAMA:
+            return False
+        return self.base is None or self.prefix in CLOUDS or _is_public(self.base)
 
     @property
     def _own_base(self) -> str | None:
@@ -122,6 +149,17 @@ def host_of(base: str | None) -> str | None:
     if not host:
         return base
     return f"{host}:{port}" if port and _is_loopback(host) else host
+
+
+def _is_public(base: str) -> bool:
+    """Whether an address is one of the internet: over TLS, at the usual port, by a name with a public ending."""
+    try:
+        parts = urlsplit(base)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    ending = host.rpartition(".")[2]
+    return parts.scheme == "https" and port in (None, 443) and "." in host and ending.isalpha() and ending not in OWN_ENDINGS
 
 
 def port_of(base: str | None) -> int | None:
@@ -192,6 +230,11 @@ class Config:
         return Deployment(("model_list", index), group, model, params, mapping(mapping(entry).get("model_info")))
 
     @cached_property
+    def has_models_elsewhere(self) -> bool:
+        """Whether a database or other files may bring models that this file does not name."""
+        return bool(self.data.get("include")) or is_true(self.section("general_settings").get("store_model_in_db"))
+
+    @cached_property
     def models(self) -> tuple[Deployment, ...]:
         """The entries that are a model on a host."""
         return tuple(item for item in self.deployments if not item.is_router)
@@ -210,14 +253,14 @@ class Config:
     def aliases(self) -> dict[str, str]:
         """Alias -> the group that it stands for."""
         found: dict[str, str] = {}
-        for alias, target in mapping(self.setting("model_group_alias", *CHAIN_SECTIONS)).items():
+        for alias, target in mapping(self.section("router_settings").get("model_group_alias")).items():
             name = text(target) or text(mapping(target).get("model"))
             if name and isinstance(alias, str):
                 found[alias] = name
         return found
 
     def alias_path(self, alias: str) -> Path:
-        return (*self.place("model_group_alias", *CHAIN_SECTIONS), alias)
+        return ("router_settings", "model_group_alias", alias)
 
     @cached_property
     def chains(self) -> tuple[Chain, ...]:
@@ -248,6 +291,14 @@ class Config:
     def strategy(self) -> str:
         """How LiteLLM picks one of several; see reference 2.1 for the default."""
         return text(self.section("router_settings").get("routing_strategy")) or "simple-shuffle"
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The limit of every request that has no other (Router._get_non_stream_timeout of 1.106.2)."""
+        router = self.section("router_settings")
+        default = mapping(router.get("default_litellm_params")).get("timeout")
+        shared = (self.section("litellm_settings").get("request_timeout"), router.get("timeout"), default)
+        return next((value for item in shared if (value := number(item))), None)
 
     @property
     def retries(self) -> int:

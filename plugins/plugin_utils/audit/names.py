@@ -24,8 +24,8 @@ class Names:
         return self._config.groups.get(name) or self._by_model.get(name) or self._by_pattern(name)
 
     def known(self, name: str) -> bool:
-        """Whether a request with that name is taken."""
-        return bool(self.deployments(name)) or name in self._elsewhere
+        """Whether a request with that name is taken; of models that come from elsewhere nobody can say that it is not."""
+        return bool(self.deployments(name)) or name in self._elsewhere or self._config.has_models_elsewhere
 
     def group(self, name: str) -> str:
         """The name of the group behind a name: an alias leads one hop."""

@@ -271,13 +271,16 @@ def attempts_multiplied(subject: Subject) -> Iterator[Found]:
 
 @rule("alias-on-one-host", "advice", "When that host is down, nothing answers to the name.")
 def alias_on_one_host(subject: Subject) -> Iterator[Found]:
-    hosts = {item.host for item in subject.config.models}
+    hosts = {item.host for item in subject.config.models if not item.is_cloud}
     if len(hosts) < 2 or subject.release < ORDER_FAILOVER:
         return
     rows = survival(subject.config, subject.release, most_down=1)
     whole = {row.alias for row in rows if not row.down and row.served}
     for alias in dict.fromkeys(row.alias for row in rows if row.alias in whole and row.down and not row.served):
-        down = ", ".join(row.down[0] for row in rows if row.alias == alias and row.down and not row.served)
+        lost = [row.down[0] for row in rows if row.alias == alias and row.down and not row.served]
+        down = ", ".join(host for host in lost if host in hosts)
+        if not down:
+            continue
         yield Found(
             _place(subject, alias),
             f"{alias}, lost with {down}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..litellm_release import releases
 from ..problems import Path, suggestion
-from .config import CHAIN_SECTIONS, Deployment, mapping, text
+from .config import Deployment, mapping, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
 from .names import tier_names, tier_places
@@ -16,7 +16,7 @@ TIERS = ("SIMPLE", "MEDIUM", "COMPLEX", "REASONING")
 
 @rule("alias-without-hidden", "error", "The proxy does not start: KeyError 'hidden'.")
 def alias_without_hidden(subject: Subject) -> Iterator[Found]:
-    for alias, target in mapping(subject.config.setting("model_group_alias", *CHAIN_SECTIONS)).items():
+    for alias, target in mapping(subject.config.section("router_settings").get("model_group_alias")).items():
         if isinstance(target, dict) and "hidden" not in target:
             path = (*subject.config.alias_path(alias), "hidden")
             yield Found(
@@ -55,7 +55,7 @@ def alias_chained(subject: Subject) -> Iterator[Found]:
 
 def _target_path(subject: Subject, alias: str) -> Path:
     path = subject.config.alias_path(alias)
-    entry = mapping(subject.config.setting("model_group_alias", *CHAIN_SECTIONS)).get(alias)
+    entry = mapping(subject.config.section("router_settings").get("model_group_alias")).get(alias)
     return (*path, "model") if isinstance(entry, dict) else path
 
 

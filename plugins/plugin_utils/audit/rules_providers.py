@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 
 from ..litellm_release import releases
 from ..problems import shown, suggestion
@@ -15,6 +16,7 @@ from .litellm_keys import known
 REFUSED_BY_OLLAMA = ("logit_bias", "presence_penalty", "parallel_tool_calls")
 # Numbers whose text makes LiteLLM drop the deployment, or fail its requests.
 NUMBERS = ("timeout", "stream_timeout", "rpm", "tpm", "max_parallel_requests", "weight", "cooldown_time")
+TEXTS = ("api_base", "api_key", "api_version", "custom_llm_provider")
 # What a client may send to Ollama's native API to have a model loaded anew.
 OVERRIDES = ("num_ctx", "keep_alive")
 
@@ -143,13 +145,10 @@ def _own_providers(subject: Subject) -> set[str]:
     "A host that is switched off then holds a request for minutes (135 to 270 s measured), and is never left alone.",
 )
 def timeout_missing(subject: Subject) -> Iterator[Found]:
-    if number(subject.config.setting("timeout", "router_settings")) or number(
-        subject.config.setting("request_timeout", "litellm_settings")
-    ):
+    if subject.config.timeout_s:
         return
     for item in subject.config.models:
-        on_a_host = item.base is not None or item.prefix in OLLAMA
-        if on_a_host and item.params.get("timeout") is None:
+        if not item.is_cloud and not item.has_timeout:
             path = (*item.path, "litellm_params", "timeout")
             yield Found(
                 path,
@@ -166,6 +165,22 @@ def number_type(subject: Subject) -> Iterator[Found]:
             value = item.params.get(name)
             if value is not None and not is_environment(value) and number(value) is None:
                 yield Found((*item.path, "litellm_params", name), shown(value), "a number", "Write a number without a unit.")
+
+
+@rule(
+    "text-type",
+    "error",
+    "LiteLLM drops a deployment in which such a parameter is no text, without a word; YAML makes dates and numbers of bare ones.",
+)
+def text_type(subject: Subject) -> Iterator[Found]:
+    """The declared fields of LiteLLM_Params that are text and nothing else."""
+    for item in subject.config.deployments:
+        for name in TEXTS:
+            value = item.params.get(name)
+            if value is not None and not isinstance(value, str):
+                path = (*item.path, "litellm_params", name)
+                edits = (Edit(path, value.isoformat()),) if type(value) is date else ()
+                yield Found(path, f"a {type(value).__name__}", "text", f"Write it in quotes: {name}: '…'.", edits=edits)
 
 
 @rule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 
 from ..litellm_release import releases
@@ -29,6 +30,64 @@ PUBLISHED_KEYS = frozenset(
 )
 # A misspelt word is about that near to the right one.
 NEAR = 0.8
+# Parameters of a deployment that LiteLLM itself goes by. All others are the engine's, which has names of its own.
+CONTROLS = frozenset(
+    {
+        "additional_drop_params",
+        "api_base",
+        "api_key",
+        "api_version",
+        "base_url",
+        "complexity_router_config",
+        "complexity_router_default_model",
+        "cooldown_time",
+        "custom_llm_provider",
+        "drop_params",
+        "extra_body",
+        "extra_headers",
+        "keep_alive",
+        "litellm_credential_name",
+        "max_parallel_requests",
+        "max_retries",
+        "max_tokens",
+        "model",
+        "num_ctx",
+        "num_retries",
+        "order",
+        "stream_timeout",
+        "temperature",
+        "timeout",
+        "weight",
+    }
+)
+# Names from that length on may have two letters wrong.
+LONG = 10
+
+
+def _slip(word: str, names: frozenset[str]) -> str | None:
+    """The name that was meant: another case or dashes, or one letter too many, too few, wrong or swapped (two in long names)."""
+    plain = re.sub(r"[-_ ]", "", word).lower()
+    for name in sorted(names):
+        other = name.replace("_", "")
+        allowed = 2 if len(other) >= LONG else 1
+        if plain == other or (abs(len(plain) - len(other)) <= allowed and _distance(plain, other) <= allowed):
+            return name
+    return None
+
+
+def _distance(one: str, other: str) -> int:
+    """Letters to add, drop, change or swap with their neighbour."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        line = [row]
+        for column, wanted in enumerate(other, 1):
+            cost = min(last[column] + 1, line[-1] + 1, last[column - 1] + (letter != wanted))
+            if row > 1 and column > 1 and (letter, one[row - 2]) == (other[column - 2], wanted):
+                cost = min(cost, before[column - 2] + 1)
+            line.append(cost)
+        before, last = last, line
+    return last[-1]
 
 
 def _nearest(word: object, names: frozenset[str]) -> str | None:
@@ -62,19 +121,22 @@ def _unknown(path: tuple[str | int, ...], got: str, names: frozenset[str], other
     "key-misspelt", "error", "LiteLLM ignores what it does not know; an unknown parameter of a deployment is sent on to the host."
 )
 def key_misspelt(subject: Subject) -> Iterator[Found]:
-    """Sections and parameters may have names of one's own, so that only what is nearly a known one is wrong."""
+    """Sections and parameters may have names of one's own, and engines have hundreds: only a slip of the pen is wrong."""
     for path, keys, names in _open_places(subject):
         for key in keys:
-            near = _nearest(key, names) if key not in names else None
+            near = None if key in names else _slip(key, names)
             if near:
                 yield Found((*path, key), str(key), near, f"Write {near}.")
 
 
 def _open_places(subject: Subject) -> Iterator[tuple[tuple[str | int, ...], list[str], frozenset[str]]]:
-    yield (), [key for key in subject.config.data if isinstance(key, str)], known("sections", subject.release)
+    # A name that begins like that holds what anchors share.
+    sections = [key for key in subject.config.data if isinstance(key, str) and not key.startswith(("x-", "_", "."))]
+    yield (), sections, known("sections", subject.release)
     params = known("litellm_params", subject.release)
     for item in subject.config.deployments:
-        yield (*item.path, "litellm_params"), [key for key in item.params if isinstance(key, str)], params
+        own = [key for key in item.params if isinstance(key, str) and key not in params]
+        yield (*item.path, "litellm_params"), own, CONTROLS
 
 
 @rule("complexity-key-unknown", "error", "A complexity router takes any key and ignores those that it does not know.")

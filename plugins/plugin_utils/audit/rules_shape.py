@@ -34,8 +34,7 @@ def section_type(subject: Subject) -> Iterator[Found]:
 def model_list_missing(subject: Subject) -> Iterator[Found]:
     """Models may also come from a database or from an included file."""
     data = subject.config.data
-    elsewhere = data.get("include") or subject.config.section("general_settings").get("store_model_in_db") is True
-    if data and not data.get("model_list") and not elsewhere:
+    if data and not data.get("model_list") and not subject.config.has_models_elsewhere:
         yield Found(("model_list",), "no deployment", "one or more", "Add a model_list.", line=1)
 
 

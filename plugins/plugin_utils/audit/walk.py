@@ -117,9 +117,7 @@ class Walker:
 
     def timeout_s(self, item: Deployment) -> float | None:
         """How long a host that is switched off holds a request; None where nothing says so."""
-        own = number(item.params.get("timeout"))
-        shared = number(self._config.section("router_settings").get("timeout"))
-        return own or shared or number(self._config.section("litellm_settings").get("request_timeout"))
+        return item.timeout_s or self._config.timeout_s
 
     def _levels(self, items: tuple[Deployment, ...]) -> list[list[Deployment]]:
         """The deployments that are asked together, level after level."""

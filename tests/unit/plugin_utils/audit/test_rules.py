@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -60,6 +61,8 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
     ("timeout-missing", ((f"{FIRST}/timeout", ...),), (PINNED,), ()),
     ("number-type", ((f"{FIRST}/timeout", "abc"),), (PINNED,), ()),
     ("number-type", ((f"{FIRST}/rpm", "many"),), (PINNED,), ()),
+    ("text-type", ((f"{FIRST}/api_version", datetime.date(2024, 10, 21)),), (PINNED,), ()),
+    ("text-type", ((f"{FIRST}/api_key", 1234),), (PINNED, "1.82.6"), ()),
     (
         "parameter-refused",
         ((f"{FIRST}/model", "ollama_chat/fast"), (f"{FIRST}/presence_penalty", 1), ("litellm_settings/drop_params", ...)),
