@@ -30,52 +30,52 @@ INVENTORY = "two-hosts"
 
 @dataclass(frozen=True)
 class Backend:
-    """An engine that is there already, as a host of the plan: what it serves, under which name."""
+    """An engine that is there already, as a host of the plan: what it serves, under which name.
+
+    A llama.cpp host has one model here, at its base port.
+    """
 
     host: str
     url: str
     engine_model: str
+    engine: str = "llama_cpp"
     mode: str = "chat"
+
+    @property
+    def model(self) -> str:
+        return f"{self.host}-{self.engine_model}"
+
+    @property
+    def as_host(self) -> dict[str, Any]:
+        place = urlsplit(self.url)
+        own = {"address": place.hostname, "base_port": place.port} if self.engine == "llama_cpp" else {"url": self.url}
+        return {"engine": self.engine, "managed": False, "accelerators": [{"name": "ram", "kind": "cpu", "memory_gib": 8}], **own}
+
+    @property
+    def as_model(self) -> dict[str, Any]:
+        kinds = {"llama_cpp": {"kind": "file", "path": "/somewhere/model.gguf"}}
+        source = kinds.get(self.engine) or {"kind": self.engine, "name": self.engine_model}
+        declared = {"memory_gib": 0.3, "source": "seen"}
+        return {"source": source, "mode": self.mode, "context_tokens": 2048, "declared": declared}
 
 
 def plan_of(aliases: Mapping[str, Sequence[Backend]], **router: Any) -> dict[str, Any]:
     """The plan that an inventory with these hosts gives; `router` is `llm_router`."""
-    backends = {(item.host, item.engine_model): item for items in aliases.values() for item in items}
-    models = {
-        f"{item.host}-{item.engine_model}": {
-            "source": {"kind": "external", "name": item.engine_model},
-            "mode": item.mode,
-            "context_tokens": 2048,
-            "declared": {"memory_gib": 0.3, "source": "small enough"},
-        }
-        for item in backends.values()
-    }
+    backends = [item for items in aliases.values() for item in items]
     workloads = {
         alias: {"description": "a test", "mode": items[0].mode, "prompts": [{"id": "one", "text": "one"}]}
         for alias, items in aliases.items()
     }
-    assignments = {
-        alias: [{"model": f"{item.host}-{item.engine_model}", "host": item.host} for item in items]
-        for alias, items in aliases.items()
-    }
-    hosts = {
-        item.host: {
-            "engine": "external",
-            "managed": False,
-            "url": item.url,
-            "accelerators": [{"name": "ram", "kind": "cpu", "memory_gib": 8}],
-        }
-        for item in backends.values()
-    }
     variables = {
-        "llm_models": models,
+        "llm_models": {item.model: item.as_model for item in backends},
         "llm_workloads": workloads,
-        "llm_assignments": assignments,
+        "llm_assignments": {
+            alias: [{"model": item.model, "host": item.host} for item in items] for alias, items in aliases.items()
+        },
         "llm_router": dict(router),
     }
-    first = next(iter(hosts))
-    intent = Intent(variables, hosts, addresses=dict.fromkeys(hosts, "127.0.0.1"), router_hosts=(first,))
-    return make_plan(parse_fleet(intent), INVENTORY)
+    hosts = {item.host: item.as_host for item in backends}
+    return make_plan(parse_fleet(Intent(variables, hosts, addresses={}, router_hosts=(backends[0].host,))), INVENTORY)
 
 
 def config_of(aliases: Mapping[str, Sequence[Backend]], **router: Any) -> dict[str, Any]:
