@@ -80,7 +80,7 @@ def order_ignored(subject: Subject) -> Iterator[Found]:
         return
     for name, items in subject.config.groups.items():
         if len({repr(item.order) for item in items}) > 1:
-            first = [item for item in items if item.order is not None][0]
+            first = min(items, key=lambda item: item.order is None)
             mend = "Run 1.83.0 or newer, which also fails over by order; or set router_settings.enable_pre_call_checks: true."
             got = f"orders in the group {name} under {subject.config.strategy}"
             yield Found(order_path(first), got, "a release that looks at them", mend)
