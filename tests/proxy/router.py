@@ -26,6 +26,8 @@ FIXED = yaml.safe_load((ROOT / "roles" / "litellm" / "vars" / "main.yml").read_t
     "litellm_fixed_environment"
 ]
 INVENTORY = "two-hosts"
+# How an Ollama is started of which all models stay: the plan refuses others.
+OLLAMA_SERVER = {"max_loaded_models": 8, "keep_alive": "-1"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ class Backend:
     @property
     def as_host(self) -> dict[str, Any]:
         place = urlsplit(self.url)
-        own = {"address": place.hostname, "base_port": place.port} if self.engine == "llama_cpp" else {"url": self.url}
+        own: dict[str, Any] = {"url": self.url}
+        if self.engine == "llama_cpp":
+            own = {"address": place.hostname, "base_port": place.port}
+        elif self.engine == "ollama":
+            own["server"] = OLLAMA_SERVER
         return {"engine": self.engine, "managed": False, "accelerators": [{"name": "ram", "kind": "cpu", "memory_gib": 8}], **own}
 
     @property

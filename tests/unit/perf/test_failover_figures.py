@@ -8,23 +8,13 @@ from typing import Any
 import pytest
 
 from perf.failover_figures import HEAD, Request, conventional, figures, lines, percentile, spread, table
-from plugins.plugin_utils.routing import litellm_config
-
-
-def item(host: str, order: int) -> dict[str, Any]:
-    return {"id": f"{host}--m", "host": host, "model": "m", "engine_model": "m", "url": f"http://{host}:1", "order": order}
-
-
-def alias(*hosts: str) -> dict[str, Any]:
-    found = [item(host, order) for order, host in enumerate(hosts, 1)]
-    return {"mode": "chat", "deployments": found, "fallbacks": [], "timeout_s": 5.0}
+from tests.proxy.router import Backend, config_of
 
 
 @pytest.fixture
 def config() -> dict[str, Any]:
-    aliases = {"chat": alias("a", "b", "c"), "beside": alias("b")}
-    router = {"num_retries": 2, "timeout_s": 5.0, "allowed_fails": 0, "cooldown_s": 30.0, "clients": {}}
-    return litellm_config({"aliases": aliases, "router": router})
+    a, b, c = (Backend(host, f"http://{host}:1", "m") for host in "abc")
+    return config_of({"chat": [a, b, c], "beside": [b]}, timeout_s=5.0)
 
 
 def test_the_conventional_layout_has_a_group_for_each_deployment(config: dict[str, Any]) -> None:
