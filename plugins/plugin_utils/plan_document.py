@@ -234,6 +234,7 @@ class PlanSmart(Strict):
 class PlanClient(Strict):
     """What a client's key has to allow."""
 
+    aliases: list[str] = Field(description="what it asks for")
     models: list[str] = Field(description="every name that it may be answered by: fallbacks and tiers included")
 
 

@@ -113,7 +113,10 @@ def router_part(fleet: Fleet, routing: Routing) -> dict[str, Any]:
         "host": fleet.router_host,
         "max_fallbacks": routing.max_fallbacks,
         "smart": {name: _smart(name, smart, routing) for name, smart in fleet.router.smart.items()},
-        "clients": {name: {"models": list(_models(item.aliases, routing))} for name, item in fleet.router.clients.items()},
+        "clients": {
+            name: {"aliases": item.aliases, "models": list(_models(item.aliases, routing))}
+            for name, item in fleet.router.clients.items()
+        },
     }
 
 
