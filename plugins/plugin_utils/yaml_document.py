@@ -24,6 +24,9 @@ MOST_VALUES = 100_000
 MOST_BYTES = 2_000_000
 MOST_LEVELS = 100
 
+# What PyYAML's constructors let through for a value that is not what its tag says: !!int x, !!bool x, !!timestamp x.
+UNREAD = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
 
 class YamlError(ValueError):
     """The file is no YAML that can be read; the message says where and why."""
@@ -67,7 +70,7 @@ def read_yaml(content: bytes) -> Document:
         raise YamlError(_said(error)) from None
     except YamlError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except UNREAD as error:
         raise YamlError(f"{' '.join(str(error).split())}; expected plain YAML") from None
     return document
 
@@ -140,7 +143,7 @@ def _key(event: yaml.ScalarEvent) -> Any:
         return MERGE
     try:
         return SafeConstructor().construct_object(yaml.ScalarNode(tag, event.value))
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, *UNREAD):
         return event.value
 
 

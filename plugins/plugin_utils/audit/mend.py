@@ -27,7 +27,7 @@ class NotMechanical(Exception):
 
 def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Finding]]:
     """The text with what could be mended, and the findings whose mend it is. Raises YamlError."""
-    text = content.decode("utf-8-sig")
+    text = _text(content)
     read_yaml(text.encode())
     done: list[Finding] = []
     for finding in sorted((item for item in findings if item.edits and item.file is None), key=_turn)[:MOST_MENDS]:
@@ -40,8 +40,15 @@ def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Findi
 
 def mend_diff(content: bytes, text: str, name: str) -> str:
     """The mends as a unified diff; empty where there are none."""
-    before = content.decode("utf-8-sig").splitlines(keepends=True)
+    before = _text(content).splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, text.splitlines(keepends=True), f"a/{name}", f"b/{name}"))
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise YamlError("got a file in another encoding; expected UTF-8, in which alone it can be mended") from None
 
 
 def _turn(finding: Finding) -> tuple[int, tuple[int, ...]]:

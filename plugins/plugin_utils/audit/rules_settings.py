@@ -24,6 +24,8 @@ HEALTH = (
 )
 # LiteLLM's defaults (reference 2.5).
 INTERVAL_S, STALENESS_S = 300.0, 600.0
+# A year: nobody means more.
+LONGEST_S = 365 * 86_400.0
 # Published in examples and documentation; LiteLLM refuses them as known from 1.104 on.
 PUBLISHED_KEYS = frozenset(
     {"sk-1234", "sk-12345", "sk-123456", "sk-1234567890", "sk-test", "sk-master", "sk-litellm", "sk-master-key"}
@@ -237,7 +239,7 @@ def health_staleness(subject: Subject) -> Iterator[Found]:
     general = subject.config.section("general_settings")
     if not _probes(subject) or not _on(subject, "enable_health_check_routing"):
         return
-    interval = number(general.get("health_check_interval")) or INTERVAL_S
+    interval = min(number(general.get("health_check_interval")) or INTERVAL_S, LONGEST_S)
     threshold = number(subject.config.setting("health_check_staleness_threshold", "general_settings", "router_settings"))
     held = threshold if threshold is not None else STALENESS_S
     if held < 2 * interval:
