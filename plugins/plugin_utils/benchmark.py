@@ -193,7 +193,7 @@ def sha256(text: str) -> str:
 
 def nonce(seed: int, case_id: str, number: int) -> str:
     """Eight hex digits that begin a prompt so that no cached prefix fits it; the same for the same seed."""
-    return hashlib.sha256(f"{seed} {case_id} {number}".encode()).hexdigest()[:8]
+    return sha256(f"{seed} {case_id} {number}")[:8]
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any
 
-from plugins.plugin_utils.intent import Intent
+from plugins.plugin_utils.intent import Intent, parse_fleet
+from plugins.plugin_utils.plan import make_plan
 
 SEEDS = range(200)
 # What a name may hold; `--` is also what stands between the parts of an id.
@@ -29,6 +31,12 @@ def random_intent(seed: int) -> Intent:
         "llm_router": _router(chance, aliases),
     }
     return Intent(variables, hosts, addresses={name: f"{name}.lan" for name in hosts}, router_hosts=("host0",))
+
+
+@cache
+def random_plan(seed: int) -> dict[str, Any]:
+    """The plan of this fleet; several files of tests look at it, and none changes it."""
+    return make_plan(parse_fleet(random_intent(seed)), "random")
 
 
 def _host(chance: random.Random, number: int) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from plugins.plugin_utils.plan_document import PlanDocument
 from plugins.plugin_utils.routing import litellm_config
 from plugins.plugin_utils.routing_plan import Routing
 from plugins.plugin_utils.routing_text import config_text
-from tests.unit.random_fleets import SEEDS, random_intent
+from tests.unit.random_fleets import SEEDS, random_intent, random_plan
 
 
 @pytest.fixture(scope="module")
 def plans() -> dict[int, dict[str, Any]]:
-    return {seed: make_plan(parse_fleet(random_intent(seed)), "random") for seed in SEEDS}
+    return {seed: random_plan(seed) for seed in SEEDS}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,10 @@ def test_a_plan_keeps_its_schema(plans: dict[int, dict[str, Any]]) -> None:
 def test_the_same_fleet_gives_the_same_text(plans: dict[int, dict[str, Any]], configs: dict[int, dict[str, Any]]) -> None:
     for seed in SEEDS:
         again = litellm_config(json.loads(json.dumps(plans[seed])))
-        assert config_text(again, "random") == config_text(configs[seed], "random")
+        # In the same order; writing a few hundred large files as YAML takes seconds, and says no more.
+        assert json.dumps(again) == json.dumps(configs[seed])
+        if seed % 20 == 0:
+            assert config_text(again, "random") == config_text(configs[seed], "random")
 
 
 def test_orders_are_distinct_numbers_from_one_and_each_host_stands_once(configs: dict[int, dict[str, Any]]) -> None:
