@@ -5,9 +5,9 @@
 
     perf/failover.py [--quick] [--json | --markdown] [--only FAILURE]... [--timeout S] [--cooldown S]
 
-``ours`` is what the collection renders for an alias on two hosts; ``conventional`` has a group for each host, ``fallbacks`` from
-the first to the second and LiteLLM's defaults for the rest. Both run at the same time, against the same engines, and their
-requests take turns. The first host fails in one of four ways:
+``ours`` is what the collection renders for an alias on two hosts, in the environment that its role gives the proxy;
+``conventional`` has a group for each host, ``fallbacks`` from the first to the second and LiteLLM's defaults for the rest. Both
+run at the same time, against the same engines, and their requests take turns. The first host fails in one of four ways:
 
     refused      its engine is ended: connections are refused
     powered-off  its machine answers nothing any more, ARP included (same network segment)
@@ -46,7 +46,7 @@ from tests.engines.build import UNAVAILABLE, engine
 from tests.engines.commands import BuildFailed, Unavailable
 from tests.engines.servers import EngineError, Server, free_port, running
 from tests.proxy.far_host import FarHost, far_host, lacking
-from tests.proxy.router import Backend, Proxy, config_of, litellm_proxy
+from tests.proxy.router import BARE, FIXED, Backend, Proxy, config_of, litellm_proxy
 from tests.rules.environments import PINNED
 from tests.rules.environments import Unavailable as NoLiteLLM
 
@@ -62,8 +62,9 @@ WARM_UP = 5
 # The longest a client waits: three attempts of the conventional layout with their pauses.
 CLIENT_TIMEOUT_S = 180.0
 LIMIT_S = 1200.0
-# Where a layout is meant to end up, and what LiteLLM is given for it.
+# The two layouts, and what each proxy has in its environment.
 OURS, CONVENTIONAL = "ours", "conventional"
+ENVIRONMENTS = {OURS: FIXED, CONVENTIONAL: BARE}
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,10 @@ def measured(failure: str, wanted: Wanted, folder: Path, ends: float) -> list[di
         config = config_of({ALIAS: backends, BESIDE: backends[1:]}, **wanted.router)
         layouts = {OURS: config, CONVENTIONAL: conventional(config)}
         configs = {name: layouts[name] for name, alias in counts.after if alias == ALIAS}
-        proxies = {name: stack.enter_context(litellm_proxy(content, folder / name)) for name, content in configs.items()}
+        proxies = {
+            name: stack.enter_context(litellm_proxy(content, folder / name, ENVIRONMENTS[name]))
+            for name, content in configs.items()
+        }
         ask_in_turn(proxies, dict.fromkeys(counts.after, WARM_UP), 0, ends)
         before = ask_in_turn(proxies, dict.fromkeys(((name, ALIAS) for name in configs), counts.before), 0, ends)
         first.fail(failure)

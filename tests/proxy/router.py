@@ -20,11 +20,21 @@ from plugins.plugin_utils.routing import litellm_config
 from tests.engines.servers import free_port, running
 from tests.rules.environments import PINNED, python_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "litellm"
 # What the role gives the service, beside the key.
-FIXED = yaml.safe_load((ROOT / "roles" / "litellm" / "vars" / "main.yml").read_text(encoding="utf-8"))[
-    "litellm_fixed_environment"
-]
+FIXED = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))["litellm_fixed_environment"]
+# A LiteLLM that nobody has told about hosts without power.
+BARE = {name: value for name, value in FIXED.items() if not name.startswith(("AIOHTTP_", "ROUTER_"))}
+# What the role's main process does for a generation of the proxy, for one alone: a socket, a pipe, and the same program.
+SERVE = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+heard, ready = os.pipe()
+for number in (listener.fileno(), heard, ready):
+    os.set_inheritable(number, True)
+os.environ.update(ROUTER_LISTEN_FD=str(listener.fileno()), ROUTER_READY_FD=str(ready), ROUTER_DRAIN_S="1")
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 INVENTORY = "two-hosts"
 # How an Ollama is started of which all models stay: the plan refuses others.
 OLLAMA_SERVER = {"max_loaded_models": 8, "keep_alive": "-1"}
@@ -131,18 +141,17 @@ class Proxy:
 
 
 @contextmanager
-def litellm_proxy(config: Mapping[str, Any], folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Proxy]:
-    """Start the pinned proxy in `folder`, wait until it serves, and end it. `more`: variables of its environment.
+def litellm_proxy(config: Mapping[str, Any], folder: Path, fixed: Mapping[str, str] = FIXED) -> Iterator[Proxy]:
+    """Start the pinned proxy in `folder` as the role does, wait until it serves, and end it. `fixed`: its environment.
 
     Raises Unavailable where there is no such LiteLLM here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, key, port = folder / "config.yaml", f"sk-{secrets.token_hex(16)}", free_port()
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    command = [str(python_of(PINNED).with_name("litellm")), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(python_of(PINNED)), "-c", SERVE, str(port), str(ROLE / "files" / "serve_generation.py"), str(file)]
     # Nothing of the caller's proxies lies between the router and an engine on this machine.
     own = {"LITELLM_MASTER_KEY": key, "LITELLM_LOG": "ERROR", "NO_PROXY": "*", "no_proxy": "*", "HOME": str(folder)}
     url = f"http://127.0.0.1:{port}"
-    limited = [*command, "--telemetry", "False"]
-    with running(limited, url, "/health/liveliness", folder / "proxy.log", {**FIXED, **own, **(more or {})}) as server:
+    with running(command, url, "/health/liveliness", folder / "proxy.log", {**fixed, **own}) as server:
         yield Proxy(url, key, server.log)

@@ -3,7 +3,8 @@
 """One generation of the proxy: LiteLLM's own command line on a socket that somebody else opened.
 
 `serve_generation.py CONFIG`, with these variables: ROUTER_LISTEN_FD (the listening socket), ROUTER_READY_FD (a pipe, gets the
-word `ready` when requests are answered), ROUTER_DRAIN_S (how long requests that are under way may take after SIGTERM).
+word `ready` when requests are answered), ROUTER_DRAIN_S (how long requests that are under way may take after SIGTERM), and
+ROUTER_CONNECT_S (how long a connection to an engine may take to be made; without it as long as an answer may).
 
 LiteLLM gives neither a socket nor a time to uvicorn, so `uvicorn.run` is replaced before its command line calls it. It ends by
 itself when the process that started it is gone.
@@ -63,10 +64,31 @@ def serve(app: str, workers: int = 1, **settings: Any) -> None:
     Generation(config, int(os.environ["ROUTER_READY_FD"])).run(sockets=[listener])
 
 
+def limit_connecting(connect_s: float) -> None:
+    """A host without power does not even refuse: only a time for connecting tells it from one that thinks for long.
+
+    A deployment of LiteLLM's configuration has one number for connecting, waiting and reading, so the number is divided here.
+    """
+    import httpx
+    import litellm
+    from litellm.integrations.custom_logger import CustomLogger
+
+    class ConnectLimit(CustomLogger):
+        async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any]:
+            timeout = kwargs.get("timeout")
+            if isinstance(timeout, (int, float)):
+                kwargs["timeout"] = httpx.Timeout(timeout, connect=min(timeout, connect_s))
+            return kwargs
+
+    litellm.callbacks.append(ConnectLimit())
+
+
 def main() -> None:
     uvicorn.run = serve
     from litellm import run_server
 
+    if "ROUTER_CONNECT_S" in os.environ:
+        limit_connecting(float(os.environ["ROUTER_CONNECT_S"]))
     # The port is that of the socket; LiteLLM looks whether its default one is free.
     sys.argv = ["litellm", "--config", sys.argv[1], "--host", "127.0.0.1", "--port", "1", "--telemetry", "False"]
     run_server()
