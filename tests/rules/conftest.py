@@ -1,0 +1,38 @@
+"""Releases of LiteLLM for the tests of this folder, each loaded once. RULES_RELEASES=pinned leaves out all but the role's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.rules.environments import PINNED, RELEASES
+from tests.rules.releases import Release
+
+WANTED = (PINNED,) if os.environ.get("RULES_RELEASES") == "pinned" else RELEASES
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "version" in metafunc.fixturenames:
+        metafunc.parametrize("version", WANTED, scope="session")
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Release]]:
+    """Gives a release by its version; it is loaded when it is first asked for."""
+    held: dict[str, Release] = {}
+
+    def find(version: str) -> Release:
+        if version not in held:
+            held[version] = Release(version, tmp_path_factory.mktemp("release"))
+        return held[version]
+
+    yield find
+    for release in held.values():
+        release.close()
+
+
+@pytest.fixture
+def release(loaded: Callable[[str], Release], version: str) -> Release:
+    return loaded(version)
