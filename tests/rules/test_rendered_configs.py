@@ -17,7 +17,7 @@ from plugins.plugin_utils.routing_plan import Routing
 from tests.rules.environments import PINNED, Unavailable, python_of
 from tests.unit.random_fleets import SEEDS, random_intent
 
-SCRIPT = Path(__file__).with_name("real_router.py")
+SCRIPT = Path(__file__).with_name("ways.py")
 # Every name of each of these is asked; the others are only built.
 ASKED = [seed for seed in SEEDS if seed % 5 == 0]
 LIMIT_S = 600.0

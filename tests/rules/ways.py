@@ -1,4 +1,4 @@
-"""LiteLLM's own Router in its own environment: `real_router.py < CONFIGS`, a JSON list of {"config", "ask": [names]}.
+"""LiteLLM's own Router in its own environment: `ways.py < CONFIGS`, a JSON list of {"config", "ask": [names]}.
 
 Each configuration is built as the proxy would. Every engine in it is one local server that refuses with 500, so that a request
 for a name shows the whole way that LiteLLM goes: the ids of the deployments in the order in which they were asked. Prints a JSON
