@@ -171,7 +171,7 @@ class Router:
         self.options, self.listener = options, listener
         self.generations: list[Generation] = []
         self.asked, self.stopping, self.over = True, False, False
-        self.crashes, self.retry_at = 0, 0.0
+        self.crashes, self.retry_at, self.launches = 0, 0.0, 0
         self.last: Wanted | None = None
         self.refused: dict[str, str] | None = None
         self.waker = selectors.DefaultSelector()
@@ -217,7 +217,8 @@ class Router:
 
     def start(self, _step: Step) -> None:
         """Start what the link leads to now."""
-        self.asked = False
+        self.asked, self.refused = False, None
+        self.launches += 1
         try:
             self.launch(read_wanted(self.options.current))
         except (OSError, ValueError) as error:
@@ -317,7 +318,8 @@ class Router:
         path = self.options.state
         with open(path + ".new", "w", encoding="utf-8") as file:
             last = about(self.last) if self.last else None
-            json.dump({"pid": os.getpid(), "generations": told, "last": last, "refused": self.refused}, file)
+            facts = {"pid": os.getpid(), "launches": self.launches, "last": last, "refused": self.refused}
+            json.dump({**facts, "generations": told}, file)
         os.replace(path + ".new", path)
 
 
