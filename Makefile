@@ -14,7 +14,7 @@ MEASURED := tests/fixtures/memory
 COMPILE = $(RUNTIME)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make locks" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help env env-dev demo demo-down test unit processes commands lint sanity integration real property scenarios drills test-all locks litellm-keys schemas build docs
+.PHONY: help env env-dev demo demo-down test unit processes commands lint sanity integration real property scenarios rules drills test-all locks litellm-keys schemas build docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -63,17 +63,20 @@ real: env-dev ## real servers on this machine: a registry from Debian's package
 property: env-dev ## long generated cases
 	@$(RUN) property
 
-scenarios: env-dev ## molecule scenarios in containers (root, Docker), then real engines
-	@$(RUN) scenarios engines
+scenarios: env-dev ## molecule scenarios in containers (root, Docker), then real engines and the pinned LiteLLM
+	@RULES_RELEASES=pinned $(RUN) scenarios engines rules
 
 engines: env-dev ## memory and admission against real engines, built once
 	@$(RUN) engines
+
+rules: env-dev ## what the audit says against four real releases of LiteLLM
+	@$(RUN) rules
 
 drills: env-dev ## long drills
 	@$(RUN) drills
 
 test-all: env-dev ## everything
-	@$(RUN) unit processes commands lint sanity integration real property scenarios drills
+	@$(RUN) unit processes commands lint sanity integration real property scenarios rules drills
 
 locks: env ## compile every lock again; UPGRADE=1 takes newer versions
 	@for wanted in requirements-uv requirements requirements-dev $(basename $(wildcard roles/*/files/*.in tests/engines/*.in tests/rules/*.in)); do \

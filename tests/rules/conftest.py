@@ -1,21 +1,18 @@
-"""Releases of LiteLLM for the tests of this folder, each loaded once. RULES_RELEASES=pinned leaves out all but the role's own."""
+"""Releases of LiteLLM for the tests of this folder, each loaded once. See environments.wanted."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.rules.environments import PINNED, RELEASES
+from tests.rules.environments import Unavailable, wanted
 from tests.rules.releases import Release
-
-WANTED = (PINNED,) if os.environ.get("RULES_RELEASES") == "pinned" else RELEASES
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "version" in metafunc.fixturenames:
-        metafunc.parametrize("version", WANTED, scope="session")
+        metafunc.parametrize("version", wanted(), scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +22,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
     def find(version: str) -> Release:
         if version not in held:
-            held[version] = Release(version, tmp_path_factory.mktemp("release"))
+            try:
+                held[version] = Release(version, tmp_path_factory.mktemp("release"))
+            except Unavailable as error:
+                pytest.skip(str(error))
         return held[version]
 
     yield find

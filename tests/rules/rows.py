@@ -19,7 +19,7 @@ BESIDE = ("model_info", "model_name")
 class Row:
     """``shown``: the releases that go wrong with ``bad``; ``right`` works on those from ``right_from`` on.
 
-    ``said``: where the audit speaks, if that is not exactly where it goes wrong; each such row is a difference to be mended there.
+    ``said``: where the audit speaks, if that is not where it goes wrong; each such row is a difference to be mended there.
     """
 
     rule: str

@@ -8,7 +8,7 @@ from tests.rules.hosts import BROKEN, GONE, UP
 from tests.rules.rows import Row, asked, chat, config, not_asked, ollama, openai, since, some_failed, until
 
 # Half of so many requests never all go to one of two hosts by chance.
-MANY = 30
+MANY = 20
 CHECKED = {"enable_pre_call_checks": True}
 NO_REST = {**CHECKED, "disable_cooldowns": True, "num_retries": 0}
 
