@@ -242,8 +242,10 @@ class Config:
     @cached_property
     def groups(self) -> dict[str, tuple[Deployment, ...]]:
         """Name of a group -> its entries."""
-        names = dict.fromkeys(item.group for item in self.deployments)
-        return {name: tuple(item for item in self.deployments if item.group == name) for name in names}
+        found: dict[str, list[Deployment]] = {}
+        for item in self.deployments:
+            found.setdefault(item.group, []).append(item)
+        return {name: tuple(items) for name, items in found.items()}
 
     @cached_property
     def complexity_routers(self) -> tuple[Deployment, ...]:
@@ -258,6 +260,14 @@ class Config:
             if name and isinstance(alias, str):
                 found[alias] = name
         return found
+
+    @cached_property
+    def aliases_of(self) -> dict[str, tuple[str, ...]]:
+        """Group -> the aliases that stand for it."""
+        found: dict[str, list[str]] = {}
+        for alias, group in self.aliases.items():
+            found.setdefault(group, []).append(alias)
+        return {group: tuple(names) for group, names in found.items()}
 
     def alias_path(self, alias: str) -> Path:
         return ("router_settings", "model_group_alias", alias)

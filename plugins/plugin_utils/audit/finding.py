@@ -12,6 +12,7 @@ from ..problems import Path, dotted
 from ..yaml_document import Document
 from .config import Config
 from .names import Names
+from .walk import Walker
 
 # From the worst on.
 SEVERITIES = ("error", "warning", "advice")
@@ -77,6 +78,11 @@ class Subject:
     def names(self) -> Names:
         """Which name leads to which deployments."""
         return Names(self.config, self.release)
+
+    @cached_property
+    def walker(self) -> Walker:
+        """What happens to a request while hosts are down."""
+        return Walker(self.config, self.names, self.release)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from ..problems import Path
 from ..yaml_document import Loader, YamlError, read_yaml
 from .finding import Edit, Finding
 
-# A file of thousands of findings is mended in several runs.
-MOST_MENDS = 200
+# Each mend reads the file again: a large one with many findings is mended in several runs.
+MOST_READ = 300_000
+FEWEST_MENDS = 3
 
 
 class NotMechanical(Exception):
@@ -30,7 +31,8 @@ def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Findi
     text = _text(content)
     read_yaml(text.encode())
     done: list[Finding] = []
-    for finding in sorted((item for item in findings if item.edits and item.file is None), key=_turn)[:MOST_MENDS]:
+    most = max(FEWEST_MENDS, MOST_READ // max(1, len(text)))
+    for finding in sorted((item for item in findings if item.edits and item.file is None), key=_turn)[:most]:
         changed = _changed(text, finding.edits)
         if changed is not None:
             text = changed

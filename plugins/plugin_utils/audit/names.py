@@ -56,20 +56,26 @@ class Names:
 
     def chain(self, name: str, kind: str = "fallbacks") -> Chain | None:
         """The chain that a request with that very name gets: the first one with its key, else the default."""
-        chains = [chain for chain in self._config.chains if chain.kind in (kind, "default_fallbacks")]
-        own = (chain for chain in chains if chain.kind == kind and chain.key == name)
-        default = (chain for chain in chains if chain.key is None and (chain.kind == kind or kind == "fallbacks"))
-        return next(own, None) or next(default, None)
+        own = self._chains.get((kind, name)) or self._chains.get((kind, None))
+        return own or (self._chains.get(("default_fallbacks", None)) if kind == "fallbacks" else None)
+
+    @cached_property
+    def _chains(self) -> dict[tuple[str, str | None], Chain]:
+        """The first chain of each kind and key."""
+        found: dict[tuple[str, str | None], Chain] = {}
+        for chain in self._config.chains:
+            found.setdefault((chain.kind, chain.key), chain)
+        return found
 
     @cached_property
     def _by_model(self) -> dict[str, tuple[Deployment, ...]]:
         """Ids and model strings can be called too."""
-        found: dict[str, tuple[Deployment, ...]] = {}
+        found: dict[str, list[Deployment]] = {}
         for item in self._config.deployments:
             for name in (item.model, text(item.info.get("id"))):
                 if name:
-                    found[name] = (*found.get(name, ()), item)
-        return found
+                    found.setdefault(name, []).append(item)
+        return {name: tuple(items) for name, items in found.items()}
 
     def _by_pattern(self, name: str) -> tuple[Deployment, ...]:
         """Groups such as ``openai/*``."""

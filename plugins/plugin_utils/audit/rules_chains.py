@@ -9,7 +9,7 @@ from .config import CHAIN_SECTIONS, CHAINS, Chain
 from .finding import Edit, Found, Subject, rule
 from .names import tier_names
 from .survival import survival
-from .walk import ORDER_FAILOVER, Walker
+from .walk import ORDER_FAILOVER
 
 SHAPE = "a list of mappings with one key each: [{name: [other]}]"
 
@@ -166,7 +166,7 @@ def _other_hosts(subject: Subject, name: str, own: frozenset[str]) -> frozenset[
 def fallback_alias_uncovered(subject: Subject) -> Iterator[Found]:
     keys = {chain.key: chain for chain in subject.config.chains if chain.kind == "fallbacks"}
     for group in dict.fromkeys(subject.config.aliases.values()):
-        names = [group, *(alias for alias, target in subject.config.aliases.items() if target == group)]
+        names = [group, *subject.config.aliases_of.get(group, ())]
         covered = [name for name in names if name in keys]
         bare = [name for name in names if name not in keys]
         if group in subject.config.groups and covered and bare:
@@ -177,10 +177,9 @@ def fallback_alias_uncovered(subject: Subject) -> Iterator[Found]:
 
 @rule("fallback-too-deep", "error", "LiteLLM goes no deeper than max_fallbacks: what stands behind is never asked.")
 def fallback_too_deep(subject: Subject) -> Iterator[Found]:
-    walker = Walker(subject.config, subject.names, subject.release)
     everything = frozenset(item.host for item in subject.config.models)
     for chain in _keyed(subject):
-        missed = walker.walk(chain.key or "", everything).unreached
+        missed = subject.walker.walk(chain.key or "", everything).unreached
         if missed:
             got = f"the way from {chain.key} ends before {', '.join(missed)}"
             mend = "Write one flat list per name, or raise router_settings.max_fallbacks."
@@ -254,10 +253,9 @@ def retries_before_fallback(subject: Subject) -> Iterator[Found]:
     "While hosts are down a request asks the same dead deployments again and again under other names.",
 )
 def attempts_multiplied(subject: Subject) -> Iterator[Found]:
-    walker = Walker(subject.config, subject.names, subject.release)
     everything = frozenset(item.host for item in subject.config.models)
     for chain in _keyed(subject):
-        way = walker.walk(chain.key or "", everything)
+        way = subject.walker.walk(chain.key or "", everything)
         distinct = len({(item.host, item.model) for item in way.asked})
         if way.attempts > distinct * (1 + subject.config.retries):
             got = f"{way.attempts} attempts at {distinct} deployments for one request of {chain.key}"
@@ -274,13 +272,14 @@ def alias_on_one_host(subject: Subject) -> Iterator[Found]:
     hosts = {item.host for item in subject.config.models if not item.is_cloud}
     if len(hosts) < 2 or subject.release < ORDER_FAILOVER:
         return
-    rows = survival(subject.config, subject.release, most_down=1)
+    rows = survival(subject.config, subject.release, most_down=1, walker=subject.walker)
     whole = {row.alias for row in rows if not row.down and row.served}
-    for alias in dict.fromkeys(row.alias for row in rows if row.alias in whole and row.down and not row.served):
-        lost = [row.down[0] for row in rows if row.alias == alias and row.down and not row.served]
-        down = ", ".join(host for host in lost if host in hosts)
-        if not down:
-            continue
+    lost: dict[str, list[str]] = {}
+    for row in rows:
+        if row.alias in whole and row.down and not row.served and row.down[0] in hosts:
+            lost.setdefault(row.alias, []).append(row.down[0])
+    for alias, without in lost.items():
+        down = ", ".join(without)
         yield Found(
             _place(subject, alias),
             f"{alias}, lost with {down}",

@@ -57,7 +57,7 @@ def _generating(subject: Subject) -> Iterator[Deployment]:
 
 
 def _wants_tools(subject: Subject, item: Deployment) -> bool:
-    names = [item.group, *(alias for alias, group in subject.config.aliases.items() if group == item.group)]
+    names = [item.group, *subject.config.aliases_of.get(item.group, ())]
     return (
         item.info.get("supports_function_calling") is True
         or "tools" in item.params

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -14,6 +13,7 @@ from .walk import Walk, Walker
 
 # More than that is no home lab; the sets of two grow with the square.
 MOST_HOSTS = 40
+MOST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,46 @@ class Row:
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"down": list(self.down)}
 
 
-def survival(config: Config, release: Release, most_down: int = 2) -> list[Row]:
-    """A row per set of hosts that are down (none, each, each two) and per name that clients see."""
-    names = Names(config, release)
-    walker = Walker(config, names, release)
-    return [
-        _row(alias, down, walker.walk(alias, frozenset(down))) for down in _downs(config, most_down) for alias in names.callable
-    ]
+def survival(config: Config, release: Release, most_down: int = 2, walker: Walker | None = None) -> list[Row]:
+    """A row per set of hosts that are down (none, each, each two) and per name that clients see.
+
+    A file that is too large for sets of two is shown for single hosts, or for its first names; see ``followed``.
+    """
+    walker = walker or Walker(config, Names(config, release), release)
+    names, downs = _kept(config, most_down)
+    ways = ((alias, down, walker.walk(alias, frozenset(down))) for down in downs for alias in names)
+    return [_row(alias, down, way) for alias, down, way in ways if not way.cut]
 
 
-def _downs(config: Config, most_down: int) -> Iterator[tuple[str, ...]]:
-    hosts = sorted({item.host for item in config.models})[:MOST_HOSTS]
-    for count in range(min(most_down, len(hosts)) + 1):
-        yield from combinations(hosts, count)
+def followed(config: Config) -> str | None:
+    """What of a large file the matrix shows, None where it shows all of it."""
+    names, downs = _kept(config, 2)
+    hosts = _hosts(config)
+    if len(names) == len(_callable(config)) and len(downs) == len(_downs(hosts, 2)) and len(hosts) <= MOST_HOSTS:
+        return None
+    sets = "sets of up to two" if len(downs) > 1 + len(hosts) else "single"
+    return f"only {len(names)} of {len(_callable(config))} names and {sets} hosts of the first {MOST_HOSTS} are followed"
+
+
+def _kept(config: Config, most_down: int) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The names and sets of hosts that a file of that size is shown for."""
+    hosts, names = _hosts(config)[:MOST_HOSTS], _callable(config)
+    downs = _downs(hosts, most_down)
+    if len(names) * len(downs) > MOST_ROWS:
+        downs = _downs(hosts, min(most_down, 1))
+    return names[: MOST_ROWS // max(1, len(downs))], downs
+
+
+def _hosts(config: Config) -> list[str]:
+    return sorted({item.host for item in config.models})
+
+
+def _callable(config: Config) -> list[str]:
+    return list(dict.fromkeys([*config.groups, *config.aliases]))
+
+
+def _downs(hosts: list[str], most_down: int) -> list[tuple[str, ...]]:
+    return [down for count in range(min(most_down, len(hosts)) + 1) for down in combinations(hosts, count)]
 
 
 def _row(alias: str, down: tuple[str, ...], way: Walk) -> Row:
@@ -59,8 +86,10 @@ def _row(alias: str, down: tuple[str, ...], way: Walk) -> Row:
 def survival_table(rows: list[Row]) -> list[str]:
     """A line per set of hosts: how many names are served, and which are not."""
     lines = []
-    for down in dict.fromkeys(row.down for row in rows):
-        here = [row for row in rows if row.down == down]
+    together: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        together.setdefault(row.down, []).append(row)
+    for down, here in together.items():
         lost = [row.alias for row in here if not row.served]
         luck = [row.alias for row in here if row.served and not row.certain]
         seconds = [row.seconds for row in here if row.served]

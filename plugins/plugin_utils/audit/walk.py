@@ -6,9 +6,11 @@ Bounds, not forecasts: nothing has cooled down yet, and a host that is down hold
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..litellm_release import Release, parse_release
-from .config import CHAIN_SECTIONS, Config, Deployment, number
+from .config import CHAIN_SECTIONS, Config, Deployment, is_true, number
+from .litellm_keys import known
 from .names import Names, tier_places
 
 # A group fails over from order to order (reference 2.2).
@@ -19,8 +21,12 @@ NAMES_ONCE = parse_release("1.98.1")
 MOST_FALLBACKS = 5
 # Pauses between retries grow from 0.5 s and end at 8 s (INITIAL_RETRY_DELAY, MAX_RETRY_DELAY; jitter up to three quarters more).
 FIRST_PAUSE_S, LONGEST_PAUSE_S, JITTER = 0.5, 8.0, 1.75
-# A configuration of loops is cut there; it is far beyond anything that a client waits for.
-MOST_ATTEMPTS = 2_000
+# A request in a loop is cut there; it is far beyond anything that a client waits for.
+MOST_ATTEMPTS = 500
+# All ways of one file together; a file with more of them is followed that far.
+MOST_WORK = 60_000
+# A name that leads to more others is followed anew for each set of hosts.
+MOST_NEAR = 64
 
 
 @dataclass
@@ -37,6 +43,8 @@ class Walk:
     seconds: float | None = 0.0
     unreached: list[str] = field(default_factory=list)
     asked: list[Deployment] = field(default_factory=list)
+    # Nobody followed it to its end: the file has too many ways.
+    cut: bool = False
 
 
 class Walker:
@@ -44,11 +52,39 @@ class Walker:
 
     def __init__(self, config: Config, names: Names, release: Release) -> None:
         self._config, self._names, self._release = config, names, release
+        self._known: dict[tuple[str, frozenset[str]], Walk] = {}
+        self._reached: dict[str, frozenset[str] | None] = {}
+        self._left = MOST_WORK
         wanted = number(config.setting("max_fallbacks", *CHAIN_SECTIONS))
         self._deepest = int(wanted) if wanted is not None and 0 <= wanted < MOST_ATTEMPTS else MOST_FALLBACKS
 
     def walk(self, name: str, down: frozenset[str]) -> Walk:
         """A request for a name while hosts are down."""
+        near = self._near(name)
+        key = (name, down if near is None else down & near)
+        if key not in self._known:
+            self._known[key] = self._walked(*key) if self._left > 0 else Walk(cut=True)
+            self._left -= 1 + self._known[key].attempts
+        return self._known[key]
+
+    def _near(self, name: str) -> frozenset[str] | None:
+        """The hosts that can matter to a name, None where it leads to very many others."""
+        if name not in self._reached:
+            found, waiting = {name}, [name]
+            while waiting and len(found) <= MOST_NEAR:
+                leads = self._leads(waiting.pop())
+                waiting += leads - found
+                found |= leads
+            hosts = None if waiting else frozenset(host for item in found for host in self._names.hosts(item))
+            self._reached[name] = hosts
+        return self._reached[name]
+
+    def _leads(self, name: str) -> set[str]:
+        chain = self._names.chain(name)
+        tiers = (tier for item in self._names.deployments(name) if item.is_router for _place, tier in tier_places(item))
+        return {*tiers, *(target.name for target in (chain.targets if chain else ()))}
+
+    def _walked(self, name: str, down: frozenset[str]) -> Walk:
         way, seen = Walk(), set[str]()
         embedding = any(item.is_embedding for item in self._names.models(name))
         self._try(name, down, embedding, way, 0, seen)
@@ -103,10 +139,11 @@ class Walker:
         way.seconds = None if way.seconds is None else way.seconds + pauses
         return False
 
-    @property
+    @cached_property
     def _spreads(self) -> bool:
         """Whether a failed deployment is left out when LiteLLM picks the next one of a level."""
-        return self._config.section("router_settings").get("enable_weighted_failover") is True
+        on = is_true(self._config.section("router_settings").get("enable_weighted_failover"))
+        return on and "enable_weighted_failover" in known("router_settings", self._release)
 
     def _pay(self, dead: list[Deployment], way: Walk) -> None:
         for item in dead:
