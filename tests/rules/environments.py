@@ -1,8 +1,8 @@
 """Environments with a real LiteLLM: `python -m tests.rules.environments RELEASE...`, or `wanted`.
 
 Ends with 3 where none can be had. Each is made once by uv from a hashed lock and kept in the user's cache (XDG_CACHE_HOME is
-honoured) under the release and a key that stands for its lock and the Python it is made with. 1.82.7 and 1.82.8 were taken over by
-someone else: never name them here.
+honoured) under the release and a key that stands for its lock and the Python it is made with. 1.82.7 and 1.82.8 were somebody
+else's work: never name them here.
 """
 
 from __future__ import annotations

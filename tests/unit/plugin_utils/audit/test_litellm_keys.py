@@ -31,7 +31,7 @@ NAMES = [
     ("general_settings", "background_health_checks", "1.82.6", "1.106.2"),
     ("general_settings", "coordination_redis", "1.98.1", "1.106.2"),
     ("litellm_settings", "cache_params", "1.82.6", "1.106.2"),
-    ("litellm_settings", "telemetry", "1.82.6", "1.83.14"),
+    ("litellm_settings", "telemetry", "1.82.6", "1.98.1"),
     ("litellm_params", "num_ctx", "1.82.6", "1.106.2"),
     ("model_info", "health_check_model", "1.82.6", "1.106.2"),
     ("complexity_router_config", "context_compaction", "1.106.2", "1.106.2"),
