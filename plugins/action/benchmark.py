@@ -15,6 +15,8 @@ from ansible.utils.display import Display
 
 try:
     from ..plugin_utils import benchmark, progress, report, runner, samples, summary
+    from ..plugin_utils.routing_mermaid import mermaid
+    from ..plugin_utils.routing_svg import svg
 
     MISSING_LIBRARY: ImportError | None = None
 except ImportError as error:
@@ -88,6 +90,7 @@ class Session:
         )
         self.progress = progress.Progress(cases, chosen.runs)
         self.left_out = benchmark.not_measured(plan, cases)
+        self.routing = {"svg": svg(plan), "mermaid": mermaid(plan)}
         self.samples: list[dict[str, Any]] = []
         self.incidents: list[str] = []
         self.hosts = {case.id: case for case in cases}
@@ -138,7 +141,7 @@ class Session:
         """Write what the run came to, show the table, and say what failed."""
         self.file.restore(self.samples)
         self.file.summary_path.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        page = report.write_report(self.build / "report", facts, self.samples)
+        page = report.write_report(self.build / "report", facts, self.samples, self.routing)
         show(["", *summary.result_table(facts), "", f"report: {page}", f"samples: {self.file.path}"])
         wrong = summary.failure(facts, str(self.file.path))
         return {

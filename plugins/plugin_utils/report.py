@@ -5,6 +5,7 @@ Answers are text from a model and therefore hostile: HTML is escaped by Jinja, M
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
@@ -26,10 +27,19 @@ FEW_DECADES = 2.2
 MARKDOWN_SIGNS = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", **{sign: f"\\{sign}" for sign in "\\|`*_[]#"}})
 
 
-def write_report(directory: Path, summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> Path:
-    """Write index.html, report.md and summary.json; returns the page's path."""
+def write_report(
+    directory: Path, summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], routing: Mapping[str, str] | None = None
+) -> Path:
+    """Write index.html, report.md and summary.json; returns the page's path. ``routing``: the pictures, svg and mermaid."""
     directory.mkdir(parents=True, exist_ok=True)
-    facts = {"summary": summary, "chart": chart(summary["cases"]), "answers": answers(summary["cases"], samples)}
+    facts = {
+        "summary": summary,
+        "chart": chart(summary["cases"]),
+        "answers": answers(summary["cases"], samples),
+        # As an image of its own: its styles are not the page's, and it can run nothing.
+        "routing": base64.b64encode(routing["svg"].encode()).decode() if routing else None,
+        "flowchart": routing["mermaid"] if routing else None,
+    }
     replace(directory / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     replace(directory / "report.md", environment(False).get_template("report.md.j2").render(facts))
     replace(directory / "index.html", environment(True).get_template("report.html.j2").render(facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html.parser
 import json
 from pathlib import Path
@@ -169,3 +170,17 @@ def test_ticks_are_inside_and_few(low: float, factor: float) -> None:
 )
 def test_markdown_cells(text: object, expected: str) -> None:
     assert markdown_cell(text) == expected
+
+
+def test_the_plans_routing_is_an_image_of_its_own_and_a_flowchart(tmp_path: Path) -> None:
+    drawn = "<svg xmlns='http://www.w3.org/2000/svg'><style>text { fill: red }</style></svg>"
+    summary = json.loads(json.dumps(summarise(SETTINGS, chosen(), [], FACTS)))
+    path = write_report(tmp_path, summary, [], {"svg": drawn, "mermaid": "flowchart LR\n    a0 --> m0\n"})
+    page = Page(path.read_text(encoding="utf-8"))
+    [image] = [attributes for tag, attributes in page.tags if tag == "img"]
+    head, _comma, data = str(image["src"]).partition(",")
+    assert (head, base64.b64decode(data).decode()) == ("data:image/svg+xml;base64", drawn)
+    assert "fill: red" not in "".join(page.text)
+    policy = [attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert "```mermaid\nflowchart LR\n    a0 --> m0\n```\n" in (tmp_path / "report.md").read_text(encoding="utf-8")
