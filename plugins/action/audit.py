@@ -22,8 +22,8 @@ from ..plugin_utils.yaml_document import YamlError, read_yaml
 try:
     from ..plugin_utils.audit_fleet import fleet_view
     from ..plugin_utils.intent import parse_fleet
+    from ..plugin_utils.inventory import InventoryReader, inventory_name
     from ..plugin_utils.problems import IntentError
-    from .plan import InventoryReader, inventory_name
 
     MISSING_LIBRARY: ImportError | None = None
 except ImportError as error:
