@@ -35,24 +35,32 @@ class Listener:
 
 
 def socket_owners() -> dict[str, int]:
-    """Socket inode -> pid."""
-    owners = {}
+    """Socket inode -> pid. Of those that share a socket the youngest: the router's generation, not its main process."""
+    owners: dict[str, int] = {}
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             target = os.readlink(link)
         except OSError:
             continue
         if target.startswith("socket:["):
-            owners[target[8:-1]] = int(link.parts[2])
+            inode, pid = target[8:-1], int(link.parts[2])
+            owners[inode] = max(pid, owners.get(inode, pid), key=start_ticks)
     return owners
+
+
+def start_ticks(pid: int) -> int:
+    """Clock ticks from boot to the start of a process; 0 for one that has ended meanwhile."""
+    try:
+        # The second field is the name in brackets and may hold spaces; the 22nd is the start time.
+        return int(Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19])
+    except OSError:
+        return 0
 
 
 def listener(address: str, pid: int) -> Listener:
     process = Path("/proc") / str(pid)
     command = (process / "cmdline").read_bytes().decode().rstrip("\0").split("\0")
-    # The second field is the name in brackets and may hold spaces; the 22nd is the start time.
-    started = (process / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
-    return Listener(address, pid, started, command)
+    return Listener(address, pid, str(start_ticks(pid)), command)
 
 
 def listeners() -> dict[int, Listener]:

@@ -26,6 +26,8 @@ PORT = 18400
 # As the inventory gives it; the other client's is made on the host.
 GIVEN_KEY = "sk-given.to-the_notebook"
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
+# Between two requests of one of the load's clients.
+PAUSE_S = 0.4
 # Of the reload and of the canary, on a busy machine.
 DEPLOY_S = 400
 

@@ -40,6 +40,7 @@ NEEDS = {
     "systemd": (CONTAINERS,),
     "ollama": (CONTAINERS, OLLAMA),
     "llama_cpp": (CONTAINERS, LLAMA_CPP),
+    "litellm": (CONTAINERS,),
     "embedded-ollama": (ENGINE,),
 }
 # The variable that names the Ollama of a scenario which has no container.

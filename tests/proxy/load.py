@@ -25,6 +25,8 @@ class Load:
     url: str
     key: str
     body: Callable[[int], dict[str, Any]]
+    # Between two requests of a client: an engine on the same two cores leaves some of them to others.
+    pause_s: float = 0.0
     answered: int = 0
     by_deployment: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Load:
                 connection.close()
                 connection = self.connect()
             self.ask(connection, number)
+            self.over.wait(self.pause_s)
             number += CLIENTS
         connection.close()
 

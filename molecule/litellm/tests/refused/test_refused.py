@@ -26,7 +26,7 @@ def config(host: Any) -> dict[str, Any]:
 def clients(host: Any) -> Iterator[Load]:
     """Eight clients that ask all the time, whatever is tried; and the router afterwards is the one of before."""
     before = lab.identity(host), lab.files(host)
-    with Load(lab.url(), lab.master_key(host), lab.request_body) as load:
+    with Load(lab.url(), lab.master_key(host), lab.request_body, lab.PAUSE_S) as load:
         yield load
     assert load.failures == []
     assert (lab.identity(host), lab.files(host)) == before

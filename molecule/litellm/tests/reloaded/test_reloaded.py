@@ -16,7 +16,7 @@ def test_another_configuration_and_reloads_lose_no_request(host: Any) -> None:
     before, key = lab.identity(host), lab.master_key(host)
     changed = copy.deepcopy(lab.config(host))
     changed["router_settings"]["cooldown_time"] += 1
-    with Load(lab.url(), key, lab.request_body) as load:
+    with Load(lab.url(), key, lab.request_body, lab.PAUSE_S) as load:
         load.wait_for(ANSWERS)
         code, said = lab.deploy(litellm_config=changed)
         assert code == 0, said[-3000:]
@@ -37,10 +37,3 @@ def test_the_former_generation_is_gone(host: Any) -> None:
     assert lab.wait(lambda: len(lab.state(host)["generations"]) == 1)
     assert host.check_output("ls %s/generations", lab.DIRECTORY).split() == [lab.serving(host)["revision"]]
     assert len(host.check_output("ls %s/environments", lab.DIRECTORY).split()) == 1
-
-
-def test_back_to_the_plan(host: Any) -> None:
-    """By the playbook as it is: the file of before, a third generation."""
-    code, said = lab.deploy()
-    assert code == 0, said[-3000:]
-    assert lab.identity(host)["revision"] == lab.recorded()["identity"]["revision"]

@@ -91,10 +91,10 @@ def test_all_that_listens_does_so_on_loopback(host: Any) -> None:
     assert ours == {f"127.0.0.1:{port}" for port in lab.PORTS.values()}
 
 
-def test_the_key_is_read_by_root_only(host: Any) -> None:
+def test_the_key_is_read_by_the_router_only(host: Any) -> None:
     file = host.file(lab.KEY_FILE)
-    assert (file.mode, file.user) == (0o600, "root")
-    assert host.run("runuser -u homelab-litellm -- cat %s", lab.KEY_FILE).rc != 0
+    assert (file.mode, file.user) == (0o600, "homelab-litellm")
+    assert host.run("runuser -u homelab-llama-cpp -- cat %s", lab.KEY_FILE).rc != 0
 
 
 def test_the_key_is_in_nothing_that_is_shown(host: Any, key: str) -> None:
@@ -103,7 +103,7 @@ def test_the_key_is_in_nothing_that_is_shown(host: Any, key: str) -> None:
         "show": host.check_output("systemctl show %s.service", lab.ROUTER),
         "cat": host.check_output("systemctl cat %s.service", lab.ROUTER),
         "journal": host.check_output("journalctl --no-pager --output=verbose"),
-        "config": host.file(f"{lab.DIRECTORY}/litellm/config.yaml").content_string,
+        "config": host.file(f"{lab.DIRECTORY}/litellm/current/config.yaml").content_string,
         "processes": host.check_output("ps -eo args"),
     }
     assert all(shown.values())
@@ -111,7 +111,7 @@ def test_the_key_is_in_nothing_that_is_shown(host: Any, key: str) -> None:
 
 
 def test_only_the_router_reads_its_configuration(host: Any) -> None:
-    file = host.file(f"{lab.DIRECTORY}/litellm/config.yaml")
+    file = host.file(f"{lab.DIRECTORY}/litellm/current/config.yaml")
     assert (file.mode, file.user, file.group) == (0o640, "root", "homelab-litellm")
 
 

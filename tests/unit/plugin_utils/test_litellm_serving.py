@@ -1,0 +1,58 @@
+"""Whom the canary asks, and how long a proxy drains: tables of configurations."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.plugin_utils.litellm_serving import drain_s, names_to_ask
+
+
+def entry(name, timeout=30, mode="chat", **more):
+    return {"model_name": name, "litellm_params": {"model": "openai/m", "timeout": timeout, **more}, "model_info": {"mode": mode}}
+
+
+def config(*entries, **settings):
+    return {"model_list": list(entries), "router_settings": settings}
+
+
+# (configuration, names with mode and time)
+NAMES = {
+    "one": (config(entry("a")), [("a", "chat", 30)]),
+    "two deployments take the time of both": (config(entry("a"), entry("a", 40)), [("a", "chat", 70)]),
+    "an embedding": (config(entry("a"), entry("e", mode="embedding")), [("a", "chat", 30), ("e", "embedding", 30)]),
+    "no mode is chat": (config({**entry("a"), "model_info": None}), [("a", "chat", 30)]),
+    "a mode that a few words do not try": (config(entry("a"), entry("r", mode="rerank")), [("a", "chat", 30)]),
+    "a pattern": (config(entry("a"), entry("openai/*")), [("a", "chat", 30)]),
+    "an alias": (config(entry("a"), model_group_alias={"b": "a"}), [("a", "chat", 30), ("b", "chat", 30)]),
+    "a hidden alias": (
+        config(entry("e", mode="embedding"), model_group_alias={"b": {"model": "e", "hidden": True}}),
+        [("e", "embedding", 30), ("b", "embedding", 30)],
+    ),
+    "an alias of nothing": (config(entry("a"), model_group_alias={"b": "c"}), [("a", "chat", 30)]),
+    "the router's timeout": (config(entry("a", None), timeout=50), [("a", "chat", 50)]),
+    "no timeout": (config(entry("a", None)), [("a", "chat", 600)]),
+    "nothing": ({}, []),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), NAMES.values(), ids=NAMES)
+def test_every_name_is_asked(given, expected):
+    assert [(item["name"], item["mode"], item["timeout_s"]) for item in names_to_ask(given)] == expected
+
+
+# (configuration, seconds)
+DRAINS = {
+    "twice the slowest": (config(entry("a", 30), entry("b", 100)), 210),
+    "the router's is slower": (config(entry("a", 30), timeout=300), 610),
+    "a stream's is slower": (config(entry("a", 30, stream_timeout=200)), 410),
+    "no more than half an hour": (config(entry("a", 1200)), 1800),
+    "but longer than the slowest": (config(entry("a", 7200)), 7210),
+    "no number": (config(entry("a", "long")), 1210),
+    "nothing is said": (config(entry("a", None)), 1210),
+    "nothing": ({}, 1210),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), DRAINS.values(), ids=DRAINS)
+def test_the_drain_is_longer_than_the_slowest(given, expected):
+    assert drain_s(given) == expected
