@@ -343,7 +343,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name in ("--current", "--state", "--host"):
         parser.add_argument(name, required=True)
     parser.add_argument("--port", type=int, required=True)
