@@ -93,7 +93,7 @@ def figures(before: Sequence[Request], beside: Sequence[Request], broken: Sequen
 
 
 HEAD = (
-    "first host", "layout", "requests", "failed", "healthy", "first", "median", "95th", "max",
+    "first host", "layout", "requests", "failed", "healthy: median", "95th", "added: first", "median", "95th", "max",
     "last 100: median", "95th", "max", "paid", "straight after", "lasted",
 )  # fmt: skip
 
@@ -105,7 +105,8 @@ def table(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         found = result["figures"]
         added, settled, straight = found["added_s"], found["settled_added_s"], found["straight_after"]
         times = (
-            *(found["beside"]["median"], found["first_added_s"], added["median"], added["p95"], added["max"]),
+            *(found["beside"]["median"], found["beside"]["p95"]),
+            *(found["first_added_s"], added["median"], added["p95"], added["max"]),
             *(settled["median"], settled["p95"], settled["max"]),
         )
         counts = (str(found["requests"]), str(found["failed"]))

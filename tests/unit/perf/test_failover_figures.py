@@ -92,7 +92,7 @@ def test_the_table_has_a_cell_for_each_heading() -> None:
     head, row = table(results)
     assert head == list(HEAD)
     assert dict(zip(head[:5], row[:5], strict=True)) == {
-        "first host": "refused", "layout": "ours", "requests": "1", "failed": "0", "healthy": "0.200",
+        "first host": "refused", "layout": "ours", "requests": "1", "failed": "0", "healthy: median": "0.200",
     }  # fmt: skip
-    assert (len(row), row[5], row[-2]) == (len(head), "0.050", "never")
+    assert (len(row), row[6], row[-2]) == (len(head), "0.050", "never")
     assert lines([["a", "b"], ["1", "2"]], markdown=True) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
