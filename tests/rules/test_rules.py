@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from plugins.plugin_utils.audit.check import check
-from tests.rules import rows_complexity, rows_fallbacks, rows_names, rows_order, rows_providers, rows_settings
+from tests.rules import rows_complexity, rows_fallbacks, rows_names, rows_order, rows_providers, rows_settings, rows_shape
 from tests.rules.environments import RELEASES
 from tests.rules.releases import Release
 from tests.rules.rows import Row
 
-TABLES = (rows_order, rows_names, rows_fallbacks, rows_complexity, rows_providers, rows_settings)
+TABLES = (rows_order, rows_names, rows_fallbacks, rows_complexity, rows_providers, rows_settings, rows_shape)
 ROWS = [row for table in TABLES for row in table.ROWS]
 
 
