@@ -46,7 +46,8 @@ SEMANTIC = {"model_name": "wise", "litellm_params": {"model": "auto_router/wise"
 ROWS = [
     Row("fallback-shape", shaped({"g": ["rest"]}), RIGHT, (chat("g"),), not_started, hosts=A_GONE, case="mapping"),
     Row("fallback-shape", shaped([{"g": "rest"}]), RIGHT, (chat("g"),), all_failed, hosts=A_GONE, case="text"),
-    Row("fallback-shape", shaped([{"g": ["rest"], "rest": ["g"]}]), RIGHT, (chat("g"),), not_started, hosts=A_GONE, case="two-keys"),
+    Row("fallback-shape", shaped([{"g": ["rest"], "rest": ["g"]}]), RIGHT, (chat("g"),), not_started, hosts=A_GONE,
+        case="two-keys"),
     Row("fallback-shape", shaped("rest", "default_fallbacks"), shaped(["rest"], "default_fallbacks"), (chat("g"),), all_failed,
         hosts=A_GONE, case="default"),
     Row("fallback-section", config([G, H], router=NO_RETRY, general={"fallbacks": [{"g": ["h"]}]}), RIGHT, (chat("g"),),
