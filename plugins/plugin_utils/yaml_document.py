@@ -20,7 +20,7 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RESOLVER: Any = Resolver()
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 # A few lines can hold anchors that stand for billions of values, a few kilobytes a nesting that ends libyaml.
-MOST_VALUES = 20_000
+MOST_VALUES = 10_000
 MOST_BYTES = 2_000_000
 MOST_LEVELS = 100
 
@@ -102,7 +102,7 @@ def _tree(content: bytes) -> _Node | None:
     """The first document's nodes. Raises YamlError, yaml.YAMLError."""
     anchors: dict[str, _Node] = {}
     top = _Node(1, yaml.SequenceStartEvent, [])
-    around = [top]
+    around, count = [top], 0
     for event in yaml.parse(content, Loader):
         if isinstance(event, yaml.DocumentEndEvent):
             break
@@ -110,6 +110,9 @@ def _tree(content: bytes) -> _Node | None:
             around.pop()
         elif isinstance(event, yaml.NodeEvent):
             node = _node(event, anchors)
+            count += 1
+            if count > 2 * MOST_VALUES:
+                raise YamlError(f"got more than {MOST_VALUES} values; this is no configuration")
             around[-1].items.append(node)
             if isinstance(event, yaml.CollectionStartEvent):
                 around.append(node)

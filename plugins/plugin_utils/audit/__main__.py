@@ -7,8 +7,12 @@ Ends with 1 if a finding reaches the threshold, with 2 if a file cannot be audit
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from ..yaml_document import YamlError
@@ -78,8 +82,22 @@ def _fix(file: Path, content: bytes, found: Audit, write: bool) -> None:
     text, done = mended(content, found.findings)
     print(mend_diff(content, text, file.name), end="")
     if write and done:
-        file.write_text(text, encoding="utf-8")
+        _write(file, text, marked=content.startswith(codecs.BOM_UTF8))
     print(f"{file}: {len(done)} of {len(found.findings)} findings mended{'' if write else ' in the diff'}", file=sys.stderr)
+
+
+def _write(file: Path, text: str, marked: bool) -> None:
+    """The whole file or none of it, with the mode that it had; a link keeps leading to it."""
+    target = file.resolve()
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(text.encode("utf-8-sig" if marked else "utf-8"))
+        shutil.copymode(target, name)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 if __name__ == "__main__":

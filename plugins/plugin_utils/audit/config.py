@@ -59,7 +59,8 @@ def is_environment(value: object) -> bool:
     return isinstance(value, str) and value.startswith(ENVIRONMENT)
 
 
-@dataclass(frozen=True)
+# Two entries are never the same one, however alike; comparing them would be slow in a group of hundreds.
+@dataclass(frozen=True, eq=False)
 class Deployment:
     """One entry of the model list."""
 
@@ -69,13 +70,13 @@ class Deployment:
     params: Mapping[str, Any]
     info: Mapping[str, Any]
 
-    @property
+    @cached_property
     def prefix(self) -> str | None:
         """What stands before the first slash of the model, or what custom_llm_provider says."""
         head, slash, _rest = self.model.partition("/")
         return text(self.params.get("custom_llm_provider")) or (head if slash else None)
 
-    @property
+    @cached_property
     def engine_model(self) -> str:
         """The model as its engine knows it."""
         return self.model.partition("/")[2] or self.model
@@ -89,7 +90,7 @@ class Deployment:
     def is_complexity_router(self) -> bool:
         return self.model == "auto_router/complexity_router"
 
-    @property
+    @cached_property
     def is_embedding(self) -> bool:
         """By its mode, or where it has none by the name of the model."""
         mode = text(self.info.get("mode"))

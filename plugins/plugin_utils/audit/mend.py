@@ -28,7 +28,10 @@ class NotMechanical(Exception):
 
 def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Finding]]:
     """The text with what could be mended, and the findings whose mend it is. Raises YamlError."""
-    text = _text(content)
+    whole = _text(content)
+    # Line ends of one kind are kept; where both stand in a file, what is added ends as it does elsewhere.
+    other = 0 < whole.count("\n") == whole.count("\r\n")
+    text = whole.replace("\r\n", "\n") if other else whole
     read_yaml(text.encode())
     done: list[Finding] = []
     most = max(FEWEST_MENDS, MOST_READ // max(1, len(text)))
@@ -37,7 +40,7 @@ def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Findi
         if changed is not None:
             text = changed
             done.append(finding)
-    return text, done
+    return (text.replace("\n", "\r\n") if other else text), done
 
 
 def mend_diff(content: bytes, text: str, name: str) -> str:

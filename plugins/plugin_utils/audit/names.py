@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import difflib
+from collections.abc import Iterable
 from functools import cached_property
+from itertools import islice
 
 from ..litellm_release import Release
+from ..problems import suggestion
 from .config import CHAIN_SECTIONS, Chain, Config, Deployment, mapping, text
 
-# A way is cut there; LiteLLM tries each name once.
-MOST_HOPS = 32
+# A message names no more than that.
+MOST_NAMES = 30
 
 
 class Names:
@@ -17,11 +20,14 @@ class Names:
 
     def __init__(self, config: Config, release: Release) -> None:
         self._config, self._release = config, release
+        self._found: dict[str, tuple[Deployment, ...]] = {}
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
         """Empty: nothing answers to that name. A router's own entry stands for itself."""
         name = self._config.aliases.get(name, name)
-        return self._config.groups.get(name) or self._by_model.get(name) or self._by_pattern(name)
+        if name not in self._found:
+            self._found[name] = self._config.groups.get(name) or self._by_model.get(name) or self._by_pattern(name)
+        return self._found[name]
 
     def known(self, name: str) -> bool:
         """Whether a request with that name is taken; of models that come from elsewhere nobody can say that it is not."""
@@ -79,12 +85,11 @@ class Names:
 
     def _by_pattern(self, name: str) -> tuple[Deployment, ...]:
         """Groups such as ``openai/*``."""
-        return tuple(item for pattern, items in self._patterns for item in items if pattern.fullmatch(name))
+        return tuple(item for parts, items in self._patterns if _fits(name, parts) for item in items)
 
     @cached_property
-    def _patterns(self) -> list[tuple[re.Pattern[str], tuple[Deployment, ...]]]:
-        wild = [(name, items) for name, items in self._config.groups.items() if "*" in name]
-        return [(re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL), items) for name, items in wild]
+    def _patterns(self) -> list[tuple[list[str], tuple[Deployment, ...]]]:
+        return [(name.split("*"), items) for name, items in self._config.groups.items() if "*" in name]
 
     @cached_property
     def _elsewhere(self) -> frozenset[str]:
@@ -94,6 +99,30 @@ class Names:
         listed = self._config.setting("routing_groups", *CHAIN_SECTIONS)
         groups = {text(mapping(item).get("group_name")) for item in (listed if isinstance(listed, list) else ())}
         return frozenset(name for name in {*maps, *teams, *groups} if isinstance(name, str))
+
+
+def _fits(name: str, parts: list[str]) -> bool:
+    """Whether a name has the parts of a pattern in their order; a regular expression could take forever."""
+    first, *middle, last = parts
+    place, end = len(first), len(name) - len(last)
+    if not name.startswith(first) or not name.endswith(last) or end < place:
+        return False
+    for part in middle:
+        found = name.find(part, place, end)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """``Did you mean X? Known: …``; of very many names only the nearest of those that look alike."""
+    names = list(known)
+    if len(names) <= MOST_NAMES:
+        return suggestion(word, names)
+    alike = (name for name in names if abs(len(name) - len(word)) <= 2 and name[:1] == word[:1])
+    close = difflib.get_close_matches(word, islice(alike, MOST_NAMES), n=1)
+    return f"Did you mean {close[0]}?" if close else f"It is none of the {len(names)} that are known."
 
 
 def tier_names(router: Deployment) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..problems import Path, shown, suggestion
+from ..problems import Path, shown
 from .config import CHAIN_SECTIONS, CHAINS, Chain
 from .finding import Edit, Found, Subject, rule
-from .names import tier_names
+from .names import meant, tier_names
 from .survival import survival
 from .walk import ORDER_FAILOVER
 
@@ -66,7 +66,7 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         for target in chain.targets:
             if not subject.names.known(target.name):
-                mend = suggestion(target.name, subject.names.callable)
+                mend = meant(target.name, subject.names.callable)
                 yield Found(target.path, f"{target.name}, which nothing answers to", "a group or an alias", mend)
 
 
@@ -74,9 +74,7 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
 def fallback_key_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         if chain.key is not None and not subject.names.known(chain.key):
-            yield Found(
-                chain.path, f"a chain for {chain.key}", "a group or an alias", suggestion(chain.key, subject.names.callable)
-            )
+            yield Found(chain.path, f"a chain for {chain.key}", "a group or an alias", meant(chain.key, subject.names.callable))
 
 
 @rule("fallback-key-repeated", "error", "The first chain of a name wins; the others are never used.")

@@ -24,7 +24,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, JITTER = 0.5, 8.0, 1.75
 # A request in a loop is cut there; it is far beyond anything that a client waits for.
 MOST_ATTEMPTS = 500
 # All ways of one file together; a file with more of them is followed that far.
-MOST_WORK = 60_000
+MOST_WORK = 150_000
 # A name that leads to more others is followed anew for each set of hosts.
 MOST_NEAR = 64
 
@@ -43,6 +43,7 @@ class Walk:
     seconds: float | None = 0.0
     unreached: list[str] = field(default_factory=list)
     asked: list[Deployment] = field(default_factory=list)
+    work: int = 0
     # Nobody followed it to its end: the file has too many ways.
     cut: bool = False
 
@@ -54,6 +55,7 @@ class Walker:
         self._config, self._names, self._release = config, names, release
         self._known: dict[tuple[str, frozenset[str]], Walk] = {}
         self._reached: dict[str, frozenset[str] | None] = {}
+        self._ranked: dict[str, list[list[Deployment]]] = {}
         self._left = MOST_WORK
         wanted = number(config.setting("max_fallbacks", *CHAIN_SECTIONS))
         self._deepest = int(wanted) if wanted is not None and 0 <= wanted < MOST_ATTEMPTS else MOST_FALLBACKS
@@ -64,7 +66,7 @@ class Walker:
         key = (name, down if near is None else down & near)
         if key not in self._known:
             self._known[key] = self._walked(*key) if self._left > 0 else Walk(cut=True)
-            self._left -= 1 + self._known[key].attempts
+            self._left -= 1 + self._known[key].work
         return self._known[key]
 
     def _near(self, name: str) -> frozenset[str] | None:
@@ -114,7 +116,10 @@ class Walker:
         items = self._names.deployments(name)
         if any(item.is_router for item in items):
             return self._routed(name, items[0], down, embedding, way)
-        for level in self._levels(items):
+        if name not in self._ranked:
+            self._ranked[name] = self._levels(items)
+        way.work += 1 + len(items)
+        for level in self._ranked[name]:
             serving = [item for item in level if item.host not in down and serves(item, embedding)]
             if len(serving) == len(level):
                 way.attempts += 1
@@ -148,6 +153,7 @@ class Walker:
     def _pay(self, dead: list[Deployment], way: Walk) -> None:
         for item in dead:
             way.attempts += 1
+            way.work += 1
             way.asked.append(item)
             held = self.timeout_s(item)
             way.seconds = None if way.seconds is None or held is None else way.seconds + held
@@ -184,6 +190,7 @@ class Walker:
             return False
         done, worst = max(ways, key=lambda pair: (not pair[0], pair[1].attempts))
         way.attempts += worst.attempts
+        way.work += sum(own.work for _done, own in ways)
         way.asked += worst.asked
         way.certain = way.certain and worst.certain
         way.seconds = None if way.seconds is None or worst.seconds is None else way.seconds + worst.seconds

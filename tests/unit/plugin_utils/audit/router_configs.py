@@ -40,6 +40,7 @@ def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
     config = copy.deepcopy(right())
     for path, value in changes:
         place: Any = config
+        value = copy.deepcopy(value)
         *parts, last = [int(part) if part.isdigit() else part for part in path.split("/")]
         for part in parts:
             place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
