@@ -145,7 +145,7 @@ def _single(subject: Subject, name: str) -> Deployment | None:
     "complexity-alias",
     "error",
     "In these releases a complexity router is not found through an alias; by its own name it is callable and listed.",
-    releases("1.83.14", "1.98.1"),
+    releases(until="1.98.1"),
 )
 def complexity_alias(subject: Subject) -> Iterator[Found]:
     routers = {item.group for item in subject.config.complexity_routers}
@@ -160,7 +160,7 @@ def complexity_alias(subject: Subject) -> Iterator[Found]:
 @rule(
     "complexity-own-name",
     "advice",
-    "It needs no alias: it is callable and listed by its own name. An alias breaks it in 1.83.14 to 1.98.1.",
+    "It needs no alias: it is callable and listed by its own name. An alias breaks it up to 1.98.1.",
 )
 def complexity_own_name(subject: Subject) -> Iterator[Found]:
     for router in subject.config.complexity_routers:

@@ -10,6 +10,7 @@ from .config import Deployment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
 from .names import meant
+from .walk import ORDER_FAILOVER
 
 # Strategies that take rpm and tpm as weights or not at all (reference 2.3).
 WITHOUT_LIMITS = ("simple-shuffle", "least-busy")
@@ -91,7 +92,6 @@ def order_ignored(subject: Subject) -> Iterator[Found]:
     "unordered-no-failover",
     "warning",
     "With one host down some requests fail: a retry may pick it again (9 of 80 with two retries, measured).",
-    releases(since="1.83.0"),
 )
 def unordered_no_failover(subject: Subject) -> Iterator[Found]:
     if subject.config.section("router_settings").get("enable_weighted_failover") is True:
@@ -105,6 +105,8 @@ def unordered_no_failover(subject: Subject) -> Iterator[Found]:
 
 def _failover(subject: Subject) -> str:
     can = "enable_weighted_failover" in known("router_settings", subject.release) and subject.config.strategy == "simple-shuffle"
+    if subject.release < ORDER_FAILOVER:
+        return f"Run {ORDER_FAILOVER} or newer and give each an order: this release has neither."
     return f"Give each an order{'; or set router_settings.enable_weighted_failover: true' if can else ''}."
 
 

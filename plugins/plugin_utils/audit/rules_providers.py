@@ -202,7 +202,7 @@ def parameter_refused(subject: Subject) -> Iterator[Found]:
     "precall-drop-params",
     "error",
     "With pre-call checks and without drop_params every ollama_chat/ deployment fails: 400 'LLM Provider NOT provided'.",
-    releases("1.83.14", "1.83.14"),
+    releases(until="1.83.14"),
 )
 def precall_drop_params(subject: Subject) -> Iterator[Found]:
     checked = subject.config.section("router_settings").get("enable_pre_call_checks") is True
