@@ -72,8 +72,11 @@ def audit(
     """
     document = _read(content, "the configuration")
     surroundings = _stack(stack)
-    names = frozenset(environment) | _stack_names(surroundings)
-    subject = Subject(document, Config(document.data), _release(release, surroundings), names, surroundings, fleet)
+    config, given, stacked = Config(document.data), frozenset(environment), _stack_names(surroundings)
+    # LiteLLM puts its own section into the environment before it reads the others.
+    names = given | stacked | {str(name) for name in config.section("environment_variables")}
+    whole = bool(given) or (bool(stacked) and not _has_env_file(surroundings))
+    subject = Subject(document, config, _release(release, surroundings), names, whole, surroundings, fleet)
     found = [finding for rule in RULES for finding in rule.findings(subject)]
     if surroundings:
         # Their places are in the other file.
@@ -104,9 +107,13 @@ def _stack(content: bytes | None) -> Stack | None:
 
 
 def _stack_names(stack: Stack | None) -> frozenset[str]:
-    """Variables of the services; those of an env_file are not known, so that nothing is said of missing ones then."""
+    """Variables that the file itself gives to the services."""
     services: Mapping[str, Mapping[str, Any]] = stack.services if stack else {}
     return frozenset(name for service in services.values() for name in rules_stack.service_environment(service))
+
+
+def _has_env_file(stack: Stack | None) -> bool:
+    return any(service.get("env_file") for service in (stack.services.values() if stack else ()))
 
 
 def _release(release: Release | str | None, stack: Stack | None) -> Release:

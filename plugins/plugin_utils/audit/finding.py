@@ -71,6 +71,8 @@ class Subject:
     release: Release
     # Names of variables that the proxy's process has, as far as they are known.
     environment: frozenset[str] = frozenset()
+    # Whether those are all of them, so that a name that is not among them is missing.
+    environment_whole: bool = False
     stack: Stack | None = None
     fleet: FleetView | None = None
 

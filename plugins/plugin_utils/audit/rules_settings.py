@@ -337,7 +337,7 @@ def check_provider_endpoint(subject: Subject) -> Iterator[Found]:
     "The variable is not in what was said of the proxy's environment: LiteLLM reads nothing in its place.",
 )
 def environment_missing(subject: Subject) -> Iterator[Found]:
-    for path, value in _texts(subject.config.data, ()) if subject.environment else ():
+    for path, value in _texts(subject.config.data, ()) if subject.environment_whole else ():
         name = value.partition("/")[2]
         if is_environment(value) and name not in subject.environment:
             yield Found(path, value, "a variable that is set", f"Set {name} in the proxy's environment.")
