@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 
 from ..litellm_release import releases
 from ..problems import shown
@@ -180,7 +180,7 @@ def text_type(subject: Subject) -> Iterator[Found]:
             value = item.params.get(name)
             if value is not None and not isinstance(value, str):
                 path = (*item.path, "litellm_params", name)
-                edits = (Edit(path, value.isoformat()),) if type(value) is date else ()
+                edits = (Edit(path, value.isoformat()),) if isinstance(value, date) and not isinstance(value, datetime) else ()
                 yield Found(path, f"a {type(value).__name__}", "text", f"Write it in quotes: {name}: '…'.", edits=edits)
 
 
