@@ -22,7 +22,7 @@ VARIABLES: dict[str, Any] = {
 }
 OPTIONAL = frozenset({"llm_policy", "llm_router"})
 # What else an inventory may say with a name that begins with llm_.
-OTHERS = frozenset({"llm_build_directory", "llm_host"})
+OTHERS = frozenset({"llm_build_directory", "llm_client_keys", "llm_host"})
 
 
 @dataclass(frozen=True)
