@@ -26,13 +26,18 @@ from .sarif import sarif
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     options = _parser().parse_args(arguments)
-    worst = 0
+    worst, done = 0, []
     for file in options.files:
         try:
-            worst = max(worst, _one(Path(file), options))
+            found = _one(Path(file), options)
         except (AuditError, YamlError, OSError) as error:
-            print(f"{file}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            print(f"{getattr(error, 'filename', None) or file}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
             worst = 2
+        else:
+            done.append((file, found))
+            worst = max(worst, int(found.reaches(options.threshold)))
+    if not options.fix:
+        print(_shown(done, options))
     return worst
 
 
@@ -54,28 +59,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _one(file: Path, options: argparse.Namespace) -> int:
+def _one(file: Path, options: argparse.Namespace) -> Audit:
     content = file.read_bytes()
     stack = Path(options.stack).read_bytes() if options.stack else None
     found = audit(content, options.litellm_version, _names(options.environment_file), stack)
     if options.fix:
         _fix(file, content, found, write=options.fix == "write")
-    else:
-        print(_shown(found, str(file), options))
-    return 1 if found.reaches(options.threshold) else 0
+    return found
 
 
 def _names(file: str | None) -> list[str]:
-    lines = Path(file).read_text(encoding="utf-8").splitlines() if file else []
+    lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines() if file else []
     return [line.partition("=")[0].removeprefix("export ").strip() for line in lines if "=" in line and not line.startswith("#")]
 
 
-def _shown(found: Audit, file: str, options: argparse.Namespace) -> str:
+def _shown(done: list[tuple[str, Audit]], options: argparse.Namespace) -> str:
+    """All files as one document."""
     if options.format == "json":
-        return json.dumps([item.plain() for item in found.findings], indent=2, ensure_ascii=False)
+        plain = [
+            {"file": options.stack if item.file else file, **item.plain()} for file, found in done for item in found.findings
+        ]
+        return json.dumps(plain, indent=2, ensure_ascii=False)
     if options.format == "sarif":
-        return json.dumps(sarif(found.findings, file, options.stack), indent=2, ensure_ascii=False)
-    return "\n".join(said(found, file, options.stack))
+        each = [sarif(found.findings, file, options.stack) for file, found in done]
+        whole = {**sarif([], ""), "runs": [run for one in each for run in one["runs"]]}
+        return json.dumps(whole, indent=2, ensure_ascii=False)
+    return "\n\n".join("\n".join(said(found, file, options.stack)) for file, found in done)
 
 
 def _fix(file: Path, content: bytes, found: Audit, write: bool) -> None:
