@@ -93,9 +93,10 @@ build: env ## the collection's artifact in build/, from what is committed and no
 	@rm -rf build/collection && mkdir -p build/collection && git archive HEAD | tar -x -C build/collection
 	@$(RUNTIME)/bin/ansible-galaxy collection build --force --output-path build build/collection && rm -rf build/collection
 
-docs: env ## the README's table of errors and the example's routing, then every module, filter and role as ansible-doc shows them
+docs: env ## the README's table of errors, the example's routing, the audit's rules, then every module, filter and role as ansible-doc shows them
 	@$(RUNTIME)/bin/python perf/memory_error.py $(MEASURED)/memory_dev.jsonl $(MEASURED)/memory_dev_models.json --readme README.md
 	@PATH="$(CURDIR)/$(RUNTIME)/bin:$$PATH" ansible-playbook -i inventory/homelab playbooks/plan.yml
 	@$(RUNTIME)/bin/python tools/routing_pictures.py build/homelab README.md docs/routing.md docs/routing.svg
+	@$(RUNTIME)/bin/python -m plugins.plugin_utils.audit.table docs/audit.md
 	@for kind in module filter role; do echo "$$kind:"; \
 		$(RUNTIME)/bin/ansible-doc --type "$$kind" --list homelab.llm || exit 1; done

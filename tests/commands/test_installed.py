@@ -80,6 +80,12 @@ def test_an_installed_playbook_finds_all_it_names(lab, name):
     run("ansible-playbook", f"homelab.llm.{name}", "-i", "mylab", "--syntax-check", cwd=lab)
 
 
+def test_the_installed_audit_runs_without_ansible(lab):
+    (lab / "config.yaml").write_text("model_list: []\n", encoding="utf-8")
+    words = ("-m", "ansible_collections.homelab.llm.plugins.plugin_utils.audit", "../config.yaml", "--threshold", "none")
+    assert "model-list-missing" in run(sys.executable, *words, cwd=lab / "collections")
+
+
 @pytest.mark.parametrize("kind", NAMED)
 def test_ansible_doc_shows_everything(lab, kind):
     listed = run("ansible-doc", "--type", kind, "--list", "homelab.llm", cwd=lab)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from typing import Any
 
 import pytest
+import yaml
 
 from plugins.plugin_utils.audit.check import Audit, AuditError, audit
 from plugins.plugin_utils.audit.mend import mend_diff, mended
@@ -70,3 +73,66 @@ def test_a_mutation_is_always_the_same() -> None:
 @pytest.mark.parametrize("release", ["1.82.6", "1.109.1"])
 def test_the_worst(name: str, release: str) -> None:
     audited(WORST[name], release)
+
+
+def deployments(count: int, group: str, host: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "model_name": group.format(number, number // 2),
+            "litellm_params": {"model": f"ollama_chat/m{number}", "api_base": f"http://{host.format(number % 40, number)}:11434"},
+        }
+        for number in range(count)
+    ]
+
+
+def chains(count: int, length: int) -> dict[str, Any]:
+    return {"fallbacks": [{f"g{one}": [f"g{(one + step) % count}" for step in range(1, length + 1)]} for one in range(count)]}
+
+
+LARGE: dict[str, dict[str, Any]] = {
+    "one-group": {"model_list": deployments(1000, "g", "h{1}")},
+    "forty-hosts": {"model_list": deployments(400, "g{0}", "h{0}"), "router_settings": chains(400, 3)},
+    "pairs": {"model_list": deployments(1000, "g{1}", "h{1}"), "router_settings": chains(300, 5)},
+    "every-way": {"model_list": deployments(39, "g{0}", "h{0}"), "router_settings": {**chains(39, 38), "num_retries": 3}},
+    "loops": {
+        "model_list": deployments(60, "g{0}", "h{0}"),
+        "router_settings": {**chains(60, 59), "num_retries": 10, "max_fallbacks": 500},
+    },
+    "aliases": {
+        "model_list": deployments(300, "g{0}", "h{0}"),
+        "router_settings": {"model_group_alias": {f"a{number}": f"g{number % 300}" for number in range(4000)}},
+    },
+    "wrong-names": {
+        "model_list": deployments(300, "g{0}", "h{0}"),
+        "router_settings": {"fallbacks": [{f"x{number}": [f"y{number}"]} for number in range(1000)]},
+    },
+    "wildcards": {"model_list": deployments(300, "*a{0}*b*c*", "h{0}"), "router_settings": chains(300, 2)},
+    "routers": {
+        "model_list": [
+            *deployments(50, "g{0}", "h{0}"),
+            *(
+                {
+                    "model_name": f"r{number}",
+                    "litellm_params": {
+                        "model": "auto_router/complexity_router",
+                        "complexity_router_config": {"tiers": {"SIMPLE": [f"r{other}" for other in range(60)], "COMPLEX": "g1"}},
+                    },
+                }
+                for number in range(60)
+            ),
+        ]
+    },
+}
+# A second on a machine that has nothing else to do; counted is the processor's time, and other work on it may treble that.
+BOUND_S = 4.0
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("name", [*LARGE, *WORST])
+@pytest.mark.parametrize("release", ["1.82.6", "1.106.2"])
+def test_no_file_takes_long(name: str, release: str) -> None:
+    content = WORST[name] if name in WORST else yaml.safe_dump(LARGE[name]).encode()
+    began = time.process_time()
+    audited(content, release)
+    took_s = time.process_time() - began
+    assert took_s < BOUND_S
