@@ -22,7 +22,11 @@ PINNED = "1.106.2"
 RELEASES = ("1.82.6", "1.83.14", "1.98.1", PINNED)
 LIMIT_S = 600.0
 # What LiteLLM would otherwise fetch from the internet when it is imported.
-ENVIRONMENT = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"}
+ENVIRONMENT = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_MODE": "PRODUCTION",
+}
 
 
 # The exit code for that, as tests/engines/build.py has it.

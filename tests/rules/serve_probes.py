@@ -8,6 +8,7 @@ starts LiteLLM's own command and answers with its process; {"end": PROCESS} ends
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -148,8 +149,16 @@ def end(process: int) -> dict[str, Any]:
     return {"code": code}
 
 
+def warm_up() -> None:
+    """Import what the first request of a process would, which takes longer than the request: openai's resources, tokens."""
+    for name in ("chat", "embeddings"):
+        importlib.import_module(f"openai.resources.{name}")
+    litellm.token_counter(model="openai/m", text="hello")
+
+
 def main() -> None:
     litellm.suppress_debug_info = True
+    warm_up()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         wanted = json.loads(line)
