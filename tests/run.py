@@ -354,7 +354,7 @@ def rules() -> Count:
     result = run([sys.executable, "-m", "tests.rules.environments", "wanted"])
     if result.code == UNAVAILABLE:
         return Count(skipped=1)
-    return result.count if result.code else pytest_stage("rules", "tests/rules", "not property")
+    return result.count if result.code else pytest_stage("rules", "tests/rules", "not property", "tests/proxy")
 
 
 def drills() -> Count:
