@@ -42,7 +42,7 @@ ROWS = [
         hosts=HOST),
     Row("precall-drop-params", one(ollama("g", "a"), router={"enable_pre_call_checks": True}),
         one(ollama("g", "a"), router={"enable_pre_call_checks": True}, litellm={"drop_params": True}), (chat("g"),), all_failed,
-        until("1.83.14"), HOST, said=("1.83.14",)),
+        until("1.83.14"), HOST),
     Row("rate-limit-ignored", one(openai("g", "a", rpm=2)),
         one(openai("g", "a", rpm=2), router={"optional_pre_call_checks": ["enforce_model_rate_limits"]}), (chat("g", 6),),
         lambda seen: seen.hosts["a"] == 6, hosts=HOST),
