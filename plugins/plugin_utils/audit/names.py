@@ -21,6 +21,7 @@ class Names:
     def __init__(self, config: Config, release: Release) -> None:
         self._config, self._release = config, release
         self._found: dict[str, tuple[Deployment, ...]] = {}
+        self._answering: dict[str, tuple[Deployment, ...]] = {}
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
         """Empty: nothing answers to that name. A router's own entry stands for itself."""
@@ -43,6 +44,11 @@ class Names:
 
     def models(self, name: str) -> tuple[Deployment, ...]:
         """The models on hosts that can answer, through routers too."""
+        if name not in self._answering:
+            self._answering[name] = self._models(name)
+        return self._answering[name]
+
+    def _models(self, name: str) -> tuple[Deployment, ...]:
         found: dict[int, Deployment] = {}
         waiting, seen = [name], {name}
         while waiting:
