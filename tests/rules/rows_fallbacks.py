@@ -63,7 +63,7 @@ ROWS = [
     Row("fallback-too-deep", chain([{name: [after]} for name, after in pairwise(CHAIN)]),
         chain([{CHAIN[0]: CHAIN[1:]}]), (chat(CHAIN[0]),), all_failed, hosts={"a": BROKEN, "b": UP}),
     Row("fallback-too-deep", levels(1), levels(2), (chat("g"),), all_failed, since("1.83.14"), {"a": GONE, "b": UP, "c": GONE},
-        case="order", right_from="1.83.14", said=()),
+        case="order", right_from="1.83.14"),
     Row("fallback-embedding-chat", vectors(ollama("talk", "b")), vectors(OTHER), (embed("vectors"),), of_chat, hosts=A_GONE,
         case="ollama"),
     Row("fallback-embedding-chat", vectors(openai("talk", "b")), vectors(OTHER), (embed("vectors"),), of_chat, hosts=A_GONE,

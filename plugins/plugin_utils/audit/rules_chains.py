@@ -14,6 +14,10 @@ from .walk import ORDER_FAILOVER
 SHAPE = "a list of mappings with one key each: [{name: [other]}]"
 
 
+# On each of the four releases that were tried.
+LETTERS = "The proxy starts, and takes the text letter by letter: as names of one letter, which nothing answers to."
+
+
 @rule("fallback-shape", "error", "The proxy does not start with chains of another shape.")
 def fallback_shape(subject: Subject) -> Iterator[Found]:
     for section in CHAIN_SECTIONS:
@@ -24,7 +28,7 @@ def fallback_shape(subject: Subject) -> Iterator[Found]:
         value = subject.config.section(section).get("default_fallbacks")
         if value is not None and not isinstance(value, list):
             edits = (Edit((section, "default_fallbacks"), [value]),) if isinstance(value, str) else ()
-            yield Found((section, "default_fallbacks"), shown(value), "a list of names", "Write a list: [name].", edits=edits)
+            yield _no_list((section, "default_fallbacks"), value, edits)
 
 
 def _shape(value: object, path: Path) -> Iterator[Found]:
@@ -38,7 +42,12 @@ def _shape(value: object, path: Path) -> Iterator[Found]:
         else:
             for key, names in entry.items():
                 if not isinstance(names, list):
-                    yield Found((*path, index, key), shown(names), "a list of names", "Write a list: [name].")
+                    yield _no_list((*path, index, key), names)
+
+
+def _no_list(path: Path, value: object, edits: tuple[Edit, ...] = ()) -> Found:
+    why = LETTERS if isinstance(value, str) else None
+    return Found(path, shown(value), "a list of names", "Write a list: [name].", why=why, edits=edits)
 
 
 @rule("fallback-section", "error", "LiteLLM does not look for chains in that section.")

@@ -78,11 +78,12 @@ def order_partial(subject: Subject) -> Iterator[Found]:
     releases(until="1.82.6"),
 )
 def order_ignored(subject: Subject) -> Iterator[Found]:
-    if subject.config.section("router_settings").get("enable_pre_call_checks") is True:
-        return
+    """One in model_info is not even looked at with pre-call checks."""
+    checked = subject.config.section("router_settings").get("enable_pre_call_checks") is True
     for name, items in subject.config.groups.items():
-        if len({repr(item.order) for item in items}) > 1:
-            first = min(items, key=lambda item: item.order is None)
+        ignored = [item for item in items if not checked or item.params.get("order") is None]
+        if any(item.order is not None for item in ignored) and len({repr(item.order) for item in items}) > 1:
+            first = min(ignored, key=lambda item: item.order is None)
             mend = "Run 1.83.0 or newer, which also fails over by order; or set router_settings.enable_pre_call_checks: true."
             got = f"orders in the group {name} under {subject.config.strategy}"
             yield Found(order_path(first), got, "a release that looks at them", mend)

@@ -297,9 +297,10 @@ def custom_auth_unchecked(subject: Subject) -> Iterator[Found]:
         ("general_settings", "custom_auth_run_common_checks"),
         ("litellm_settings", "enable_post_custom_auth_checks"),
     ):
-        if subject.config.section(section).get(name) is not True:
-            path = (section, name)
-            place = ("general_settings", "custom_auth")
+        place, path = ("general_settings", "custom_auth"), (section, name)
+        if name not in known(section, subject.release):
+            yield Found(place, f"a release without {name}", "one that has it", "Run 1.83.14 or newer.")
+        elif subject.config.section(section).get(name) is not True:
             yield Found(
                 place,
                 f"custom_auth without {section}.{name}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..litellm_release import Release, parse_release
-from .config import CHAIN_SECTIONS, Config, Deployment, is_true, number
+from .config import CHAIN_SECTIONS, Config, Deployment, Target, is_true, number
 from .litellm_keys import known
 from .names import Names, tier_places
 
@@ -17,6 +17,8 @@ from .names import Names, tier_places
 ORDER_FAILOVER = parse_release("1.83.0")
 # From here on each name is tried once per request; before, loops ran on to the depth (reference 2.4).
 NAMES_ONCE = parse_release("1.98.1")
+# From about here on a name without a chain goes on with that of the name that the client used (seen in 1.106.2, not in 1.98.1).
+CHAIN_OF_ASKED = parse_release("1.103.11")
 # LiteLLM's default (ROUTER_MAX_FALLBACKS).
 MOST_FALLBACKS = 5
 # Pauses between retries grow from 0.5 s and end at 8 s (INITIAL_RETRY_DELAY, MAX_RETRY_DELAY; jitter up to three quarters more).
@@ -27,6 +29,9 @@ MOST_ATTEMPTS = 500
 MOST_WORK = 150_000
 # A name that leads to more others is followed anew for each set of hosts.
 MOST_NEAR = 64
+
+# A name, and which level of its group's order.
+Step = tuple[str, int]
 
 
 @dataclass
@@ -46,6 +51,28 @@ class Walk:
     work: int = 0
     # Nobody followed it to its end: the file has too many ways.
     cut: bool = False
+
+    def add(self, other: Walk, work: int) -> None:
+        """Go on with what another way came to."""
+        self.attempts += other.attempts
+        self.work += work
+        self.asked += other.asked
+        self.certain = self.certain and other.certain
+        self.seconds = None if self.seconds is None or other.seconds is None else self.seconds + other.seconds
+        self.deployment, self.name = other.deployment, other.name
+
+
+@dataclass
+class _Request:
+    """One request on its way. ``name``: what the client asked for; ``tier``: what a router chose for it."""
+
+    name: str
+    down: frozenset[str]
+    embedding: bool
+    way: Walk
+    tier: str | None = None
+    seen: set[Step] = field(default_factory=set)
+    too_deep: list[Step] = field(default_factory=list)
 
 
 class Walker:
@@ -87,47 +114,88 @@ class Walker:
         return {*tiers, *(target.name for target in (chain.targets if chain else ()))}
 
     def _walked(self, name: str, down: frozenset[str]) -> Walk:
-        way, seen = Walk(), set[str]()
         embedding = any(item.is_embedding for item in self._names.models(name))
-        self._try(name, down, embedding, way, 0, seen)
-        # Where loops run on, a name may be too deep the second time only.
-        way.unreached = [item for item in dict.fromkeys(way.unreached) if item not in seen]
-        return way
+        request = _Request(name, down, embedding, Walk())
+        self._try(request, (name, 0), 0)
+        request.way.unreached = self._unreached(request)
+        return request.way
 
-    def _try(self, name: str, down: frozenset[str], embedding: bool, way: Walk, depth: int, seen: set[str]) -> bool:
-        if way.attempts > MOST_ATTEMPTS:
+    def _unreached(self, request: _Request) -> list[str]:
+        """What was too deep, and whose deployments nobody asked under another name or before."""
+        asked = {id(item) for item in request.way.asked}
+        missed = [step for step in dict.fromkeys(request.too_deep) if any(id(item) not in asked for item in self._own(*step))]
+        return [name if not level else f"order {self._level(name, level)[0].order} of {name}" for name, level in missed]
+
+    def _own(self, name: str, index: int) -> list[Deployment]:
+        """The deployments of a level; of a name that leads to nothing, or to a router, none."""
+        return [item for item in self._level(name, index) if not item.is_router]
+
+    def _try(self, request: _Request, step: Step, depth: int) -> bool:
+        """One level of one group, then what LiteLLM asks when that fails: further levels, the chain, theirs in turn.
+
+        As run_async_fallback of 1.106.2: the depth grows with each attempt of a list, those before it included, and a list is
+        begun only while it is below max_fallbacks.
+        """
+        if request.way.attempts > MOST_ATTEMPTS:
             return False
-        seen.add(name)
-        if self._answered(name, down, embedding, way):
+        request.seen.add(step)
+        items = self._names.deployments(step[0])
+        if any(item.is_router for item in items):
+            return self._routed(request, step[0], items[0], depth)
+        if self._answered(request, step):
             return True
-        chain = self._names.chain(name)
-        for target in chain.targets if chain else ():
-            if self._release >= NAMES_ONCE and target.name in seen:
-                continue
-            if depth >= self._deepest:
-                way.unreached.append(target.name)
-                return False
-            if self._try(target.name, down, embedding, way, depth + 1, seen):
-                return True
+        following = [entry for entry in self._following(request, step) if not self._done(request, entry)]
+        if depth >= self._deepest:
+            request.too_deep += following
+            return False
+        for entry in following:
+            if not self._done(request, entry):
+                depth += 1
+                if self._try(request, entry, depth):
+                    return True
         return False
 
-    def _answered(self, name: str, down: frozenset[str], embedding: bool, way: Walk) -> bool:
-        """One name with its group: the levels of its order one after the other, retries within each."""
-        items = self._names.deployments(name)
-        if any(item.is_router for item in items):
-            return self._routed(name, items[0], down, embedding, way)
+    def _done(self, request: _Request, entry: Step) -> bool:
+        """Whether a release that asks nobody twice has asked that."""
+        return self._release >= NAMES_ONCE and entry in request.seen
+
+    def _following(self, request: _Request, step: Step) -> list[Step]:
+        name, level = step
+        further = [(name, index) for index in range(level + 1, len(self._ordered(name)))]
+        return [*further, *((target.name, 0) for target in self._targets(request, name))]
+
+    def _targets(self, request: _Request, name: str) -> tuple[Target, ...]:
+        """A name's own chain; from some release on the chain of what the client asked for stands in, of a tier before too."""
+        late = self._release >= CHAIN_OF_ASKED
+        names = [name] if request.tier != name or late else []
+        found = (self._names.chain(item) for item in [*names, *([request.name] if late or request.tier == name else [])])
+        chain = next((item for item in found if item), None)
+        return chain.targets if chain else ()
+
+    def _ordered(self, name: str) -> list[list[Deployment]]:
+        """The levels of a name's group."""
         if name not in self._ranked:
-            self._ranked[name] = self._levels(items)
-        way.work += 1 + len(items)
-        for level in self._ranked[name]:
-            serving = [item for item in level if item.host not in down and serves(item, embedding)]
-            if len(serving) == len(level):
-                way.attempts += 1
-                way.deployment, way.name = level[0], name
-                return True
-            if self._spent(level, serving, way):
-                way.deployment, way.name = serving[0], name
-                return True
+            self._ranked[name] = self._levels(self._names.deployments(name))
+        return self._ranked[name]
+
+    def _level(self, name: str, index: int) -> list[Deployment]:
+        levels = self._ordered(name)
+        return levels[index] if index < len(levels) else []
+
+    def _answered(self, request: _Request, step: Step) -> bool:
+        """One level of a group, retries within it."""
+        way, level = request.way, self._level(*step)
+        way.work += 1 + len(level)
+        if not level:
+            return False
+        serving = [item for item in level if item.host not in request.down and serves(item, request.embedding)]
+        if len(serving) == len(level):
+            way.attempts += 1
+            way.deployment, way.name = level[0], step[0]
+            return True
+        if self._spent(level, serving, way):
+            way.deployment, way.name = serving[0], step[0]
+            return True
         return False
 
     def _spent(self, level: list[Deployment], serving: list[Deployment], way: Walk) -> bool:
@@ -174,27 +242,18 @@ class Walker:
         levels = [[item for item in ordered if _rank(item) == place] for place in places]
         return levels if self._release >= ORDER_FAILOVER else levels[:1]
 
-    def _routed(self, name: str, router: Deployment, down: frozenset[str], embedding: bool, way: Walk) -> bool:
+    def _routed(self, request: _Request, name: str, router: Deployment, depth: int) -> bool:
         """A router serves if each of its tiers does; the worst tier counts."""
-        tiers = dict.fromkeys(target for _place, target in tier_places(router) if target != name)
         ways = []
-        for tier in tiers:
-            own = Walk()
-            done = not any(item.is_router for item in self._names.deployments(tier)) and self._answered(
-                tier, down, embedding, own
-            )
-            if not done and self._names.chain(tier) and self._names.chain(name) is None:
-                done = self._try(tier, down, embedding, own, 0, {name})
-            ways.append((done, own))
+        for tier in dict.fromkeys(target for _place, target in tier_places(router) if target != name):
+            own = _Request(name, request.down, request.embedding, Walk(), tier)
+            nested = any(item.is_router for item in self._names.deployments(tier))
+            ways.append((not nested and self._try(own, (tier, 0), depth), own))
         if not ways:
             return False
-        done, worst = max(ways, key=lambda pair: (not pair[0], pair[1].attempts))
-        way.attempts += worst.attempts
-        way.work += sum(own.work for _done, own in ways)
-        way.asked += worst.asked
-        way.certain = way.certain and worst.certain
-        way.seconds = None if way.seconds is None or worst.seconds is None else way.seconds + worst.seconds
-        way.deployment, way.name = worst.deployment, worst.name
+        done, worst = max(ways, key=lambda pair: (not pair[0], pair[1].way.attempts))
+        request.way.add(worst.way, sum(own.way.work for _done, own in ways))
+        request.too_deep += worst.too_deep
         return done
 
 
