@@ -36,6 +36,13 @@ def levels(most: int) -> str:
     return config(entries, router={"num_retries": 0, "max_fallbacks": most, "fallbacks": [{"g": ["h"]}]})
 
 
+def carried(*second: dict[str, Any]) -> str:
+    """Both levels of g are down; k has its first level on c, and what else is given."""
+    entries = [openai("g", "a", order=1), openai("g", "b", order=2), openai("k", "c", order=1), *second]
+    # 1.82.6 looks at order with pre-call checks only.
+    return config(entries, router={"num_retries": 0, "enable_pre_call_checks": True, "fallbacks": [{"g": ["k"]}]})
+
+
 def vectors(target: dict[str, Any]) -> str:
     entries = [openai("vectors", "a", model_info={"mode": "embedding"}), target]
     return config(entries, router={"num_retries": 0, "fallbacks": [{"vectors": [target["model_name"]]}]})
@@ -64,6 +71,8 @@ ROWS = [
         chain([{CHAIN[0]: CHAIN[1:]}]), (chat(CHAIN[0]),), all_failed, hosts={"a": BROKEN, "b": UP}),
     Row("fallback-too-deep", levels(1), levels(2), (chat("g"),), all_failed, since("1.83.14"), {"a": GONE, "b": UP, "c": GONE},
         case="order", right_from="1.83.14"),
+    Row("order-level-carried", carried(openai("k", "d", order=2)), carried(), (chat("g"),), not_asked("c"),
+        ("1.83.14", "1.98.1"), {"a": GONE, "b": GONE, "c": UP, "d": UP}, right_from="1.83.14"),
     Row("fallback-embedding-chat", vectors(ollama("talk", "b")), vectors(OTHER), (embed("vectors"),), of_chat, hosts=A_GONE,
         case="ollama"),
     Row("fallback-embedding-chat", vectors(openai("talk", "b")), vectors(OTHER), (embed("vectors"),), of_chat, hosts=A_GONE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..litellm_release import releases
 from ..problems import Path, shown
 from .config import CHAIN_SECTIONS, CHAINS, Chain
 from .finding import Edit, Found, Subject, rule
@@ -252,6 +253,26 @@ def retries_before_fallback(subject: Subject) -> Iterator[Found]:
             mend = "Set router_settings.num_retries: 0, or put the same alias on a second host with order."
             got = f"{subject.config.retries} retries for {group} with one deployment"
             yield Found(chain.path, got, "no retries before the chain", mend, edits=(Edit(path, 0),))
+
+
+@rule(
+    "order-level-carried",
+    "advice",
+    "A group that is entered after a level of another one has failed is entered at that level: its first host is left out.",
+    releases("1.83.0", "1.98.1"),
+)
+def order_level_carried(subject: Subject) -> Iterator[Found]:
+    for chain in _keyed(subject):
+        own = subject.names.deployments(chain.key or "")
+        others = [target for target in chain.targets if subject.names.deployments(target.name) != own]
+        if len(_orders(subject, chain.key or "")) > 1:
+            for target in (target for target in others if len(_orders(subject, target.name)) > 1):
+                got = f"{chain.key} and {target.name}, both with levels of order"
+                yield Found(target.path, got, "a release that begins at the first level", "Run 1.106.2 or newer.")
+
+
+def _orders(subject: Subject, name: str) -> set[str]:
+    return {repr(item.order) for item in subject.names.deployments(name) if item.order is not None}
 
 
 @rule(

@@ -52,6 +52,14 @@ FIRST = [
     ("13-one-group-coding", "fallback-same-group", "error", "router_settings.fallbacks[4].coding", ALL, ()),
     ("13-attempts", "attempts-multiplied", "advice", "router_settings.fallbacks[1].reasoning_slow", ALL, ()),
     (
+        "levels",
+        "order-level-carried",
+        "advice",
+        "router_settings.fallbacks[2].tools_fast[0]",
+        ("1.83.14", "1.98.1"),
+        ("1.82.6", "1.106.2"),
+    ),
+    (
         "14-master-key",
         "master-key-missing",
         "error",

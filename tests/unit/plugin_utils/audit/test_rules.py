@@ -185,6 +185,7 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
         (PINNED,),
         (),
     ),
+    ("order-level-carried", (), ("1.83.14", "1.98.1"), (PINNED, "1.82.6")),
     (
         "attempts-multiplied",
         ((ALIAS, {"voice": "fast"}), (CHAINS, [{"voice": ["fast", "slow"]}, {"fast": ["slow"]}])),
