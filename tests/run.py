@@ -25,12 +25,15 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "tests"
 # A stage that says nothing for this long is reported as still running.
 QUIET_S = 10.0
-# CI ends a whole run after 60 minutes; no single command may use more than half of that.
+# A whole run should take 60 minutes at most; no single command may use more than half of that.
 LIMIT_S = 1800.0
 # Building the engines takes 11 to 15 minutes on two cores that have nothing else to do, asking them 4. What is built when the
 # time is over is kept, and the next run goes on from there.
 ENGINES_BUILD_LIMIT_S = 1500.0
 ENGINES_LIMIT_S = 900.0
+# When the whole run has to be over, in seconds since 1970. What would not end before is skipped and said.
+END = "TESTS_END"
+SCENARIO_S, STAGE_S = 600.0, 300.0
 # The molecule scenario of `make integration`; those named drill-* are drills, all others are scenarios.
 EMBEDDED = "embedded"
 # What a scenario needs, by the command that makes it ready; one that is not here needs nothing.
@@ -287,9 +290,19 @@ def count_molecule(result: Result) -> Count:
     return count + (result.count if result.code and not count.failed else Count())
 
 
+def left_s() -> float:
+    """Seconds that are left of a run which has an end."""
+    end = os.environ.get(END)
+    return float(end) - time.time() if end else float("inf")
+
+
 def molecule(names: list[str]) -> Count:
     count = Count()
     for name in names:
+        if left_s() < SCENARIO_S:
+            say(f"skipped: {name}: the time of this run is over")
+            count += Count(skipped=1)
+            continue
         # Molecule's own place is named after the clone's last folder only, which two clones may share.
         env = {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "MOLECULE_EPHEMERAL_DIRECTORY": str(WORK / "molecule" / name)}
         command = ["molecule", "test", "--report", "--no-command-borders", "--scenario-name", name]
@@ -330,7 +343,7 @@ def scenarios() -> Count:
 
 def lacking(command: tuple[str, ...]) -> str | None:
     """Why what the command makes ready cannot be had here; None where it can, and where only a scenario would tell why not."""
-    result = run([sys.executable, *command], limit_s=ENGINES_BUILD_LIMIT_S)
+    result = run([sys.executable, *command], limit_s=min(ENGINES_BUILD_LIMIT_S, left_s() / 2))
     if result.code == TIMED_OUT:
         return "engines are not built yet, run it again"
     return result.lines[-1] if result.code == UNAVAILABLE else None
@@ -338,7 +351,7 @@ def lacking(command: tuple[str, ...]) -> str | None:
 
 def engines() -> Count:
     """Predictions and the replay of admission against real engines, which are built once."""
-    result = run([sys.executable, "-m", "tests.engines.build", "all"], limit_s=ENGINES_BUILD_LIMIT_S)
+    result = run([sys.executable, "-m", "tests.engines.build", "all"], limit_s=min(ENGINES_BUILD_LIMIT_S, left_s() / 2))
     if result.code == UNAVAILABLE:
         return Count(skipped=1)
     if result.code == TIMED_OUT:
@@ -382,6 +395,9 @@ STAGES: dict[str, Callable[[], Count]] = {
 
 def stage(name: str) -> Count:
     """Run a stage; its own mistake is a failure and not the end of the run."""
+    if left_s() < STAGE_S:
+        say(f"skipped: {name}: the time of this run is over")
+        return Count(skipped=1)
     try:
         return STAGES[name]()
     except Exception as error:

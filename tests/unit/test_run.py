@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,24 @@ def test_a_scenario_without_containers_takes_the_engine_that_was_built(
 def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["unitt"]) == 2
     assert "unitt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("left_s", "ran"), [(None, ["unit"]), (3600.0, ["unit"]), (60.0, [])], ids=["no-end", "in-time", "too-late"]
+)
+def test_a_run_that_has_an_end_skips_what_would_come_too_late(
+    monkeypatch: pytest.MonkeyPatch, left_s: float | None, ran: list[str]
+) -> None:
+    done: list[str] = []
+    monkeypatch.setitem(run.STAGES, "unit", lambda: done.append("unit") or run.Count(passed=1))
+    if left_s is None:
+        monkeypatch.delenv(run.END, raising=False)
+    else:
+        monkeypatch.setenv(run.END, str(time.time() + left_s))
+    assert run.stage("unit") == run.Count(passed=len(ran), skipped=1 - len(ran))
+    assert done == ran
+
+
+def test_a_scenario_that_would_come_too_late_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(run.END, str(time.time() + 300))
+    assert run.molecule(["systemd", "ollama"]) == run.Count(skipped=2)
