@@ -62,8 +62,9 @@ BREAKAGES: dict[str, Callable[[Config], Any]] = {
 # What no look at the file can tell: it names an engine or a model that is not there.
 ENGINE_BREAKAGES: dict[str, Callable[[Config], Any]] = {
     "wrong port": lambda config: first(config).update(api_base="http://127.0.0.1:18999/v1"),
-    "engine of another mode": lambda config: first(config).update(
-        api_base=config["model_list"][-1]["litellm_params"]["api_base"]
+    # An engine of chats has no vectors; one of vectors was seen to chat.
+    "engine of another mode": lambda config: config["model_list"][-1]["litellm_params"].update(
+        api_base=first(config)["api_base"]
     ),
 }
 

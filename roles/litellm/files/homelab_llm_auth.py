@@ -4,6 +4,9 @@
 
 clients.json beside this file has, by the SHA-256 of each client's key, its name and its models. Keys themselves stand in no file
 that the proxy reads. LITELLM_MASTER_KEY is the administrator's.
+
+LiteLLM compares a key's models with the model of the body. Some of its paths take the model from the address instead, which would
+open every model to every key: a client may use the paths below only, and name its model in the body only.
 """
 
 from __future__ import annotations
@@ -15,6 +18,14 @@ import os
 from pathlib import Path
 
 from litellm.proxy._types import LitellmUserRoles, ProxyException, UserAPIKeyAuth
+from starlette.requests import Request
+
+# What clients are for; everything else is the administrator's.
+PATHS = frozenset(
+    f"{version}{path}"
+    for version in ("", "/v1")
+    for path in ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
+)
 
 
 def digest(key: str) -> str:
@@ -25,7 +36,15 @@ CLIENTS = json.loads(Path(__file__).with_name("clients.json").read_text(encoding
 ADMINISTRATOR = digest(os.environ["LITELLM_MASTER_KEY"])
 
 
-async def user_api_key_auth(request: object, api_key: str) -> UserAPIKeyAuth:
+def check_address(request: Request) -> None:
+    """Raises ProxyException where a client asks for something that is not for clients."""
+    if request.scope["path"] not in PATHS:
+        raise ProxyException(message="This key does not open this address.", type="auth_error", param="path", code=403)
+    if "model" in request.query_params or "model" in request.path_params:
+        raise ProxyException(message="Name the model in the body.", type="auth_error", param="model", code=403)
+
+
+async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
     """Who it is. What is looked up is a digest, so the time of a look says nothing about a key."""
     asked = digest(api_key or "")
     if hmac.compare_digest(asked, ADMINISTRATOR):
@@ -33,4 +52,5 @@ async def user_api_key_auth(request: object, api_key: str) -> UserAPIKeyAuth:
     client = CLIENTS.get(asked)
     if client is None:
         raise ProxyException(message="This key is not known here.", type="auth_error", param="api_key", code=401)
+    check_address(request)
     return UserAPIKeyAuth(api_key=api_key, key_alias=client["key_alias"], models=list(client["models"]))

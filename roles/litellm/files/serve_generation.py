@@ -21,8 +21,8 @@ from typing import Any
 import uvicorn
 
 READY = b"ready"
-# An idle connection that a client keeps is closed after uvicorn's 5 s (timeout_keep_alive). So long it may still carry a request,
-# which is answered with the word that it was the last one.
+# An idle connection that a client keeps is closed after uvicorn's 5 s (timeout_keep_alive). So long after its last answer it may
+# still carry a request, which is answered with the word that it was the last one.
 LINGER_S = 5.5
 POLL_S = 0.1
 
@@ -49,12 +49,23 @@ class Generation(uvicorn.Server):
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        ends = asyncio.get_running_loop().time() + LINGER_S
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + (self.config.timeout_graceful_shutdown or 0)
+        idle: dict[Any, float] = {}
         # What was accepted a moment ago becomes a connection in the loop's next round.
         await asyncio.sleep(POLL_S)
-        while self.server_state.connections and asyncio.get_running_loop().time() < ends:
+        while self.server_state.connections and loop.time() < ends:
+            idle = {one: idle.get(one, loop.time()) for one in self.server_state.connections if is_idle(one)}
+            for one in [one for one, since in idle.items() if loop.time() - since > LINGER_S]:
+                one.shutdown()
             await asyncio.sleep(POLL_S)
         await super().shutdown(sockets)
+
+
+def is_idle(connection: Any) -> bool:
+    """Whether nothing is under way on a connection. An answer that began before the end cannot say that it is the last one."""
+    cycle = getattr(connection, "cycle", None)
+    return cycle is None or cycle.response_complete
 
 
 def serve(app: str, workers: int = 1, **settings: Any) -> None:

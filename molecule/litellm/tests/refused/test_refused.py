@@ -78,7 +78,7 @@ DEPLOYMENTS: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
         [ROUTER, "tools_slow", "model_group_alias.quick"],
     ),
     "wrong port": ({}, ENGINE_BREAKAGES["wrong port"], [CANARY, "{alias}"]),
-    "another model": ({}, ENGINE_BREAKAGES["engine of another mode"], [CANARY, "{alias}"]),
+    "another model": ({}, ENGINE_BREAKAGES["engine of another mode"], [CANARY, "embedding"]),
     "stolen release": ({"litellm_version": "1.82.8"}, dict, ["1.82.8", "MAL-2026-2144"]),
     "unknown client's name": (
         {"litellm_clients": {"guest": {"models": ["painting"]}}},
