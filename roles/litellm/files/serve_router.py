@@ -161,7 +161,9 @@ def retry_s(crashes: int) -> float:
 
 
 def say(text: str) -> None:
-    print(f"router: {text}", flush=True)
+    """A log that cannot be written is no reason to stop serving."""
+    with contextlib.suppress(OSError):
+        print(f"router: {text}", flush=True)
 
 
 class Router:
@@ -313,14 +315,17 @@ class Router:
             generation.process.send_signal(number)
 
     def tell(self) -> None:
-        """Write who serves, whole or not at all."""
+        """Write who serves, whole or not at all; a full disk is no reason to stop serving."""
         told = [{**about(one.wanted), "stage": one.stage, "pid": one.process.pid} for one in self.generations]
         path = self.options.state
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            last = about(self.last) if self.last else None
-            facts = {"pid": os.getpid(), "launches": self.launches, "last": last, "refused": self.refused}
-            json.dump({**facts, "generations": told}, file)
-        os.replace(path + ".new", path)
+        last = about(self.last) if self.last else None
+        facts = {"pid": os.getpid(), "launches": self.launches, "last": last, "refused": self.refused}
+        try:
+            with open(path + ".new", "w", encoding="utf-8") as file:
+                json.dump({**facts, "generations": told}, file)
+            os.replace(path + ".new", path)
+        except OSError as error:
+            say(f"{path} cannot be written: {error.strerror}; make room, or give the folder to the router's user")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import sys
@@ -126,3 +127,13 @@ def test_a_broken_description_is_named(tmp_path, text):
 def test_secrets_are_read_as_they_are():
     text = "# a comment=1\nLITELLM_MASTER_KEY=sk-a=b\n\nnothing\n  OTHER=x y \n"
     assert router.read_secrets(text) == {"LITELLM_MASTER_KEY": "sk-a=b", "OTHER": "x y"}
+
+
+def test_a_state_that_cannot_be_written_is_said_and_nothing_ends(tmp_path, capsys):
+    options = argparse.Namespace(state=str(tmp_path / "nowhere" / "state.json"))
+    serving = router.Router(options, listener=None)
+    serving.tell()
+    assert "state.json cannot be written: No such file or directory" in capsys.readouterr().out
+    options.state = str(tmp_path / "state.json")
+    serving.tell()
+    assert json.loads((tmp_path / "state.json").read_text())["generations"] == []
