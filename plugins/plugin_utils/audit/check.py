@@ -73,8 +73,8 @@ def audit(
     document = _read(content, "the configuration")
     surroundings = _stack(stack)
     config, given, stacked = Config(document.data), frozenset(environment), _stack_names(surroundings)
-    # LiteLLM puts its own section into the environment before it reads the others.
-    names = given | stacked | {str(name) for name in config.section("environment_variables")}
+    # Not those of the section environment_variables: os.environ/… is read before them (on all four releases that were asked).
+    names = given | stacked
     whole = bool(given) or (bool(stacked) and not _has_env_file(surroundings))
     subject = Subject(document, config, _release(release, surroundings), names, whole, surroundings, fleet)
     found = [finding for rule in RULES for finding in rule.findings(subject)]

@@ -146,10 +146,16 @@ def host_of(base: str | None) -> str | None:
         parts = urlsplit(base if "//" in base else f"//{base}")
         host, port = parts.hostname, parts.port
     except ValueError:
-        return base
+        return without_password(base)
     if not host:
-        return base
+        return without_password(base)
     return f"{host}:{port}" if port and _is_loopback(host) else host
+
+
+def without_password(base: str) -> str:
+    """An address as a message may show it."""
+    before, at, rest = base.rpartition("@")
+    return f"{before.partition('//')[0]}//…@{rest}" if at else base
 
 
 def _is_public(base: str) -> bool:

@@ -28,6 +28,17 @@ def inventoried(release: Release) -> Release:
     return max((one for one in asked if one <= release), default=asked[0])
 
 
+def newest() -> Release:
+    """The newest release that was asked: what later ones know in addition, nobody knows."""
+    return content()[0][-1]
+
+
+def possible(section: str, release: Release) -> frozenset[str]:
+    """The names that a release may know: those of the asked releases around it."""
+    above = min((one for one in content()[0] if one >= release), default=newest())
+    return known(section, release) | known(section, above)
+
+
 @cache
 def known(section: str, release: Release) -> frozenset[str]:
     """The names that a release knows in a section: a section of the file, or litellm_params, model_info, cache_params,

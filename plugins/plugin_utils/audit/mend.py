@@ -44,9 +44,9 @@ def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Findi
 
 
 def mend_diff(content: bytes, text: str, name: str) -> str:
-    """The mends as a unified diff; empty where there are none."""
+    """The mends as a unified diff; empty where there are none. No lines around them: those may hold keys."""
     before = _text(content).splitlines(keepends=True)
-    return "".join(difflib.unified_diff(before, text.splitlines(keepends=True), f"a/{name}", f"b/{name}"))
+    return "".join(difflib.unified_diff(before, text.splitlines(keepends=True), f"a/{name}", f"b/{name}", n=0))
 
 
 def _text(content: bytes) -> str:

@@ -249,10 +249,9 @@ def retries_before_fallback(subject: Subject) -> Iterator[Found]:
         group = subject.names.group(chain.key or "")
         if len(items) == 1 and not items[0].is_router and group not in seen and items[0].params.get("num_retries") != 0:
             seen.add(group)
-            path = subject.config.place("num_retries", *CHAIN_SECTIONS)
             mend = "Set router_settings.num_retries: 0, or put the same alias on a second host with order."
             got = f"{subject.config.retries} retries for {group} with one deployment"
-            yield Found(chain.path, got, "no retries before the chain", mend, edits=(Edit(path, 0),))
+            yield Found(chain.path, got, "no retries before the chain", mend)
 
 
 @rule(

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from ..litellm_release import releases
 from ..problems import shown
-from .config import OLLAMA, OLLAMA_PORT, Deployment, is_environment, mapping, number, port_of, text
+from .config import OLLAMA, OLLAMA_PORT, Deployment, is_environment, mapping, number, port_of, text, without_password
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
 from .names import meant
@@ -69,7 +69,7 @@ def _wants_tools(subject: Subject, item: Deployment) -> bool:
 def _generates(item: Deployment) -> Found:
     path, better = (*item.path, "litellm_params", "model"), f"ollama_chat/{item.engine_model}"
     mend = f"Write {better}; or openai/{item.engine_model} with api_base …/v1."
-    return Found(path, item.model, "a provider that uses the chat endpoint", mend, edits=(Edit(path, better),))
+    return Found(path, item.model, "a provider that uses the chat endpoint", mend)
 
 
 @rule("ollama-api-base-v1", "error", "LiteLLM adds /api/chat to the address: with /v1 before it Ollama answers 404.")
@@ -79,7 +79,9 @@ def ollama_api_base_v1(subject: Subject) -> Iterator[Found]:
         if item.prefix in OLLAMA and base and base.rstrip("/").endswith("/v1"):
             better = base.rstrip("/")[: -len("/v1")]
             path = _base_path(item)
-            yield Found(path, base, f"{better} for the provider {item.prefix}", f"Write {better}.", edits=(Edit(path, better),))
+            said = without_password(better)
+            got, expected = without_password(base), f"{said} for the provider {item.prefix}"
+            yield Found(path, got, expected, f"Write {said}.", edits=(Edit(path, better),))
 
 
 @rule(
@@ -92,7 +94,8 @@ def openai_api_base_no_v1(subject: Subject) -> Iterator[Found]:
         base = item.base
         if item.prefix == "openai" and base and port_of(base) == OLLAMA_PORT and not base.rstrip("/").endswith("/v1"):
             better = f"{base.rstrip('/')}/v1"
-            yield Found(_base_path(item), base, better, f"Write {better}.", edits=(Edit(_base_path(item), better),))
+            said, edits = without_password(better), (Edit(_base_path(item), better),)
+            yield Found(_base_path(item), without_password(base), said, f"Write {said}.", edits=edits)
 
 
 def _base_path(item: Deployment) -> tuple[str | int, ...]:
@@ -107,7 +110,7 @@ def _base_path(item: Deployment) -> tuple[str | int, ...]:
 def openai_api_key_missing(subject: Subject) -> Iterator[Found]:
     shared = subject.config.setting("default_litellm_params", "router_settings")
     known_key = (
-        "OPENAI_API_KEY" in subject.environment
+        "OPENAI_API_KEY" in {*subject.environment, *subject.config.section("environment_variables")}
         or mapping(shared).get("api_key")
         or subject.config.setting("api_key", "litellm_settings")
     )
@@ -117,7 +120,8 @@ def openai_api_key_missing(subject: Subject) -> Iterator[Found]:
         if item.prefix == "openai" and item.base and not named and not known_key:
             path = (*item.path, "litellm_params", "api_key")
             mend = "Write any text where the host asks for no key: api_key: none."
-            yield Found(path, f"no api_key for {item.base}", "an api_key", mend, edits=(Edit(path, "none"),))
+            # No mend by rule: it would take the place of a key that the environment has.
+            yield Found(path, f"no api_key for {item.host}", "an api_key", mend)
 
 
 @rule("provider-unknown", "error", "The proxy drops a deployment whose provider it does not know, and starts without it.")

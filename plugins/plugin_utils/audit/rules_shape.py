@@ -6,17 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..litellm_release import releases
-from ..problems import Path, shown
+from ..problems import Path
 from .config import mapping, text
 from .finding import Found, Subject, rule
 
 MAPPINGS = ("router_settings", "general_settings", "litellm_settings", "environment_variables")
 
 
+def _kind(value: object) -> str:
+    """What a value is, without what it says: where its shape is wrong, it may hold keys."""
+    names = {"str": "text", "int": "a number", "float": "a number", "dict": "a mapping", "list": "a list", "NoneType": "nothing"}
+    return names.get(type(value).__name__, f"a {type(value).__name__}")
+
+
 @rule("not-a-configuration", "error", "LiteLLM reads a mapping of sections.")
 def not_a_configuration(subject: Subject) -> Iterator[Found]:
     if not isinstance(subject.document.data, dict):
-        yield Found((), shown(subject.document.data), "a mapping with model_list", "Name LiteLLM's config.yaml.", line=1)
+        yield Found((), _kind(subject.document.data), "a mapping with model_list", "Name LiteLLM's config.yaml.", line=1)
 
 
 @rule("section-type", "error", "The proxy does not start, or leaves the section out.")
@@ -24,10 +30,10 @@ def section_type(subject: Subject) -> Iterator[Found]:
     data = subject.config.data
     for name in MAPPINGS:
         if data.get(name) is not None and not isinstance(data[name], dict):
-            yield Found((name,), shown(data[name]), "a mapping", "Write one setting per line below it.")
+            yield Found((name,), _kind(data[name]), "a mapping", "Write one setting per line below it.")
     models = data.get("model_list")
     if models is not None and not isinstance(models, list):
-        yield Found(("model_list",), shown(models), "a list of deployments", "Begin each with a dash.")
+        yield Found(("model_list",), _kind(models), "a list of deployments", "Begin each with a dash.")
 
 
 @rule("model-list-missing", "error", "A proxy without deployments answers nothing.")
@@ -44,19 +50,19 @@ def deployment_shape(subject: Subject) -> Iterator[Found]:
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         path: Path = ("model_list", index)
         if not isinstance(entry, dict):
-            yield Found(path, shown(entry), "a mapping", "Write model_name and litellm_params.")
+            yield Found(path, _kind(entry), "a mapping", "Write model_name and litellm_params.")
             continue
         if not text(entry.get("model_name")):
-            yield Found((*path, "model_name"), shown(entry.get("model_name")), "a name", "Write the name that clients call.")
+            yield Found((*path, "model_name"), _kind(entry.get("model_name")), "a name", "Write the name that clients call.")
         if not isinstance(entry.get("litellm_params"), dict):
             yield Found(
-                (*path, "litellm_params"), shown(entry.get("litellm_params")), "a mapping with model", "Write litellm_params."
+                (*path, "litellm_params"), _kind(entry.get("litellm_params")), "a mapping with model", "Write litellm_params."
             )
         elif not text(entry["litellm_params"].get("model")):
-            got = shown(entry["litellm_params"].get("model"))
+            got = _kind(entry["litellm_params"].get("model"))
             yield Found((*path, "litellm_params", "model"), got, "provider/model", "Write the provider and the model.")
         if entry.get("model_info") is not None and not isinstance(entry["model_info"], dict):
-            yield Found((*path, "model_info"), shown(entry["model_info"]), "a mapping", "Write one fact per line below it.")
+            yield Found((*path, "model_info"), _kind(entry["model_info"]), "a mapping", "Write one fact per line below it.")
 
 
 @rule("key-repeated", "error", "YAML keeps the last of two equal keys: what stands above is lost without a word.")
@@ -114,9 +120,9 @@ def _shared_infos(subject: Subject) -> list[tuple[Path, ...]]:
 def alias_type(subject: Subject) -> Iterator[Found]:
     aliases = subject.config.section("router_settings").get("model_group_alias")
     if aliases is not None and not isinstance(aliases, dict):
-        yield Found(("router_settings", "model_group_alias"), shown(aliases), "a mapping alias: group", "Write alias: group.")
+        yield Found(("router_settings", "model_group_alias"), _kind(aliases), "a mapping alias: group", "Write alias: group.")
     for alias, target in mapping(aliases).items():
         if not text(target) and not text(mapping(target).get("model")):
             yield Found(
-                ("router_settings", "model_group_alias", alias), shown(target), "the name of a group", "Write alias: group."
+                ("router_settings", "model_group_alias", alias), _kind(target), "the name of a group", "Write alias: group."
             )

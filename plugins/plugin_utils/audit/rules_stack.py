@@ -13,6 +13,8 @@ from .finding import Found, Subject, rule
 
 # Tags that move; the first three of them are named in reference 8.3.
 FLOATING = re.compile(r"main-stable|main-latest|latest|main|nightly|stable|.*-(latest|nightly)")
+# In tags such as v1.82.6 and main-v1.82.6-stable.
+RELEASE = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,6}")
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 # Docker's stop_grace_period and LiteLLM's GRACEFUL_SHUTDOWN_TIMEOUT where nothing is said.
 GRACE_S, DRAIN_S = 10.0, 30.0
@@ -28,11 +30,8 @@ def litellm_services(data: object) -> dict[str, Mapping[str, Any]]:
 
 def image_release(service: Mapping[str, Any]) -> Release | None:
     """The release that an image's tag names."""
-    tag = _tag(str(service.get("image") or ""))
-    try:
-        return parse_release(tag) if tag else None
-    except ValueError:
-        return None
+    found = RELEASE.search(_tag(str(service.get("image") or "")) or "")
+    return parse_release(found[0]) if found else None
 
 
 def service_environment(service: Mapping[str, Any]) -> dict[str, str]:
