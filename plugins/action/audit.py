@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -12,11 +13,11 @@ from ansible.utils.display import Display
 
 from ..plugin_utils.audit.check import Audit, AuditError, audit
 from ..plugin_utils.audit.config import Config
+from ..plugin_utils.audit.files import encoded, environment_names, write_whole
 from ..plugin_utils.audit.finding import SEVERITIES, FleetView
 from ..plugin_utils.audit.mend import mend_diff, mended
 from ..plugin_utils.audit.said import said, summary
 from ..plugin_utils.audit.sarif import sarif
-from ..plugin_utils.audit.survival import survival
 from ..plugin_utils.yaml_document import YamlError, read_yaml
 
 try:
@@ -67,7 +68,7 @@ class ActionModule(ActionBase):
             "config": arguments["config"],
             "litellm_version": str(found.subject.release),
             "findings": [item.plain() for item in found.findings],
-            "survival": [row.plain() for row in survival(found.subject.config, found.subject.release)],
+            "survival": [row.plain() for row in found.survival],
         }
         result |= self._written(build, found, arguments)
         result |= self._mended(content, found, arguments, result["changed"])
@@ -100,7 +101,7 @@ class ActionModule(ActionBase):
         Display().display(difference or "Nothing can be mended without a decision.")
         writes = arguments["fix"] == "write" and bool(done)
         if writes and not self._task.check_mode:
-            write(arguments["config"], text.encode())
+            write(arguments["config"], encoded(text, content))
         return {"mended": [item.plain() for item in done], "mend_diff": difference, "changed": changed or writes}
 
 
@@ -114,22 +115,17 @@ def read(path: str, what: str) -> bytes:
 
 
 def write(path: str, content: bytes) -> None:
-    """Replace a file whole, with the mode that it has."""
+    """Replace a file whole; fails in words."""
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644
-        beside = f"{path}.new"
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            file.write(content)
-        os.replace(beside, path)
+        write_whole(Path(path), content)
     except OSError as error:
         raise AnsibleActionFail(f"{path} cannot be written: {error.strerror}; expected a place that can be written to") from None
 
 
 def names_in(path: str | None) -> list[str]:
-    """The names of NAME=value lines; the values are not looked at."""
-    lines = read(path, "environment_file").decode("utf-8", "replace").splitlines() if path else []
-    return [line.partition("=")[0].removeprefix("export ").strip() for line in lines if "=" in line and not line.startswith("#")]
+    """The names of an environment file."""
+    return environment_names(read(path, "environment_file")) if path else []
 
 
 def stack_of(arguments: dict[str, Any]) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Door to plugin_utils.litellm_serving: whom a canary asks, and how long a proxy drains."""
+"""Door to plugin_utils.litellm_serving: whom a canary asks."""
 
 from __future__ import annotations
 

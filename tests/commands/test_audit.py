@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
 
@@ -66,6 +67,17 @@ def test_mends_are_written_where_that_is_asked_for(folder):
     text = (folder / "article_first.yaml").read_text(encoding="utf-8")
     assert "ollama/embeddinggemma" in text
     assert "# The configuration of the LLM-router article as published" in text
+
+
+def test_a_link_keeps_leading_to_its_file_and_a_mark_stays(folder):
+    (folder / "shared.yaml").write_bytes(codecs.BOM_UTF8 + (FIXTURES / "article_first.yaml").read_bytes())
+    (folder / "config.yaml").symlink_to("shared.yaml")
+    done = playbook(AUDIT, "-e", "litellm_config=config.yaml", "-e", "fix=write", "-e", "threshold=none", cwd=folder)
+    assert done.code == 0, done.text
+    assert (folder / "config.yaml").is_symlink()
+    written = (folder / "shared.yaml").read_bytes()
+    assert written.startswith(codecs.BOM_UTF8)
+    assert b"ollama/embeddinggemma" in written
 
 
 def test_an_inventory_tells_that_the_models_do_not_fit(folder):

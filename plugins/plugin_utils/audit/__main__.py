@@ -7,16 +7,13 @@ Ends with 1 if a finding reaches the threshold, with 2 if a file cannot be audit
 from __future__ import annotations
 
 import argparse
-import codecs
 import json
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from ..yaml_document import YamlError
 from .check import Audit, AuditError, audit
+from .files import encoded, environment_names, write_whole
 from .finding import SEVERITIES
 from .mend import mend_diff, mended
 from .said import said
@@ -69,8 +66,7 @@ def _one(file: Path, options: argparse.Namespace) -> Audit:
 
 
 def _names(file: str | None) -> list[str]:
-    lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines() if file else []
-    return [line.partition("=")[0].removeprefix("export ").strip() for line in lines if "=" in line and not line.startswith("#")]
+    return environment_names(Path(file).read_bytes()) if file else []
 
 
 def _shown(done: list[tuple[str, Audit]], options: argparse.Namespace) -> str:
@@ -91,22 +87,8 @@ def _fix(file: Path, content: bytes, found: Audit, write: bool) -> None:
     text, done = mended(content, found.findings)
     print(mend_diff(content, text, file.name), end="")
     if write and done:
-        _write(file, text, marked=content.startswith(codecs.BOM_UTF8))
+        write_whole(file, encoded(text, content))
     print(f"{file}: {len(done)} of {len(found.findings)} findings mended{'' if write else ' in the diff'}", file=sys.stderr)
-
-
-def _write(file: Path, text: str, marked: bool) -> None:
-    """The whole file or none of it, with the mode that it had; a link keeps leading to it."""
-    target = file.resolve()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(text.encode("utf-8-sig" if marked else "utf-8"))
-        shutil.copymode(target, name)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..litellm_release import Release, parse_release
@@ -21,6 +22,7 @@ from . import (
 )
 from .config import Config
 from .finding import SEVERITIES, Finding, FleetView, Rule, Stack, Subject
+from .survival import Row, survival
 
 MODULES = (rules_shape, rules_order, rules_providers, rules_names, rules_chains, rules_settings, rules_release, rules_fleet)
 RULES: tuple[Rule, ...] = tuple(
@@ -41,6 +43,11 @@ class Audit:
 
     findings: tuple[Finding, ...]
     subject: Subject
+
+    @cached_property
+    def survival(self) -> list[Row]:
+        """Who is served while hosts are down."""
+        return survival(self.subject.config, self.subject.release)
 
     def counts(self) -> dict[str, int]:
         """Severity -> how many."""

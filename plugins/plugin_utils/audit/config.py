@@ -299,10 +299,10 @@ class Config:
         path = self.place("default_fallbacks", *CHAIN_SECTIONS)
         return [Chain("default_fallbacks", None, _targets(names, path), path)] if isinstance(names, list) and names else []
 
-    @property
-    def has_default(self) -> bool:
-        """Whether a name without a chain of its own falls back to somebody."""
-        return any(chain.key is None and chain.kind in ("fallbacks", "default_fallbacks") for chain in self.chains)
+    @cached_property
+    def callable(self) -> tuple[str, ...]:
+        """Every name that a client sees: groups and aliases, each once, in their order."""
+        return tuple(dict.fromkeys([*self.groups, *self.aliases]))
 
     @property
     def strategy(self) -> str:

@@ -6,7 +6,6 @@ which stands in several places, or a style that is not understood, leaves the fi
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Iterable
 from typing import Any
@@ -76,8 +75,8 @@ def _changed(text: str, edits: tuple[Edit, ...]) -> str | None:
 
 
 def _meant(data: Any, edit: Edit) -> Any:
-    """The data with the edit. Deep copies of shared mappings, so that only the named place changes."""
-    data = copy.deepcopy(_unshared(data))
+    """The data with the edit. What an anchor shares is copied, so that only the named place changes."""
+    data = _unshared(data)
     place = data
     for part in edit.path[:-1]:
         if isinstance(place, dict) and place.get(part) is None:

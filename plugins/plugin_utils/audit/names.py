@@ -61,11 +61,6 @@ class Names:
                     found[id(item)] = item
         return tuple(found.values())
 
-    @property
-    def callable(self) -> tuple[str, ...]:
-        """Every name that a client sees: groups and aliases, each once, in their order."""
-        return tuple(dict.fromkeys([*self._config.groups, *self._config.aliases]))
-
     def chain(self, name: str, kind: str = "fallbacks") -> Chain | None:
         """The chain that a request with that very name gets: the first one with its key, else the default."""
         own = self._chains.get((kind, name)) or self._chains.get((kind, None))

@@ -76,7 +76,7 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         for target in chain.targets:
             if not subject.names.known(target.name):
-                mend = meant(target.name, subject.names.callable)
+                mend = meant(target.name, subject.config.callable)
                 yield Found(target.path, f"{target.name}, which nothing answers to", "a group or an alias", mend)
 
 
@@ -84,7 +84,7 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
 def fallback_key_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         if chain.key is not None and not subject.names.known(chain.key):
-            yield Found(chain.path, f"a chain for {chain.key}", "a group or an alias", meant(chain.key, subject.names.callable))
+            yield Found(chain.path, f"a chain for {chain.key}", "a group or an alias", meant(chain.key, subject.config.callable))
 
 
 @rule("fallback-key-repeated", "error", "The first chain of a name wins; the others are never used.")

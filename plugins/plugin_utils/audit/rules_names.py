@@ -105,7 +105,7 @@ def complexity_tier_unresolved(subject: Subject) -> Iterator[Found]:
     for router in subject.config.deployments:
         for place, name in tier_places(router) if router.is_router else ():
             if not subject.names.known(name) or name == router.group:
-                names = [item for item in subject.names.callable if item != router.group]
+                names = [item for item in subject.config.callable if item != router.group]
                 yield Found(
                     (*router.path, "litellm_params", *place),
                     f"{name}, which nothing answers to",

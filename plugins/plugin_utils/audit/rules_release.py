@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..litellm_release import Range, Release, parse_release, releases
+from ..litellm_release import Range, parse_release, releases
 from .finding import Found, Rule, Subject, rule
 
 # Identifier, what it is, which releases, the first one without it.
@@ -52,4 +52,3 @@ def _weakness(name: str, what: str, range_: Range, mended: str) -> Rule:
 
 
 WEAKNESSES = tuple(_weakness(*item) for item in ADVISORIES)
-FLOOR: Release = parse_release("1.84.0")

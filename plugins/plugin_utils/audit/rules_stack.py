@@ -18,14 +18,13 @@ RELEASE = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,6}")
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 # Docker's stop_grace_period and LiteLLM's GRACEFUL_SHUTDOWN_TIMEOUT where nothing is said.
 GRACE_S, DRAIN_S = 10.0, 30.0
-NAMES = ("litellm",)
 
 
 def litellm_services(data: object) -> dict[str, Mapping[str, Any]]:
     """The services of a compose file whose image is LiteLLM's."""
     services = mapping(mapping(data).get("services"))
     found = {name: mapping(service) for name, service in services.items() if isinstance(name, str)}
-    return {name: service for name, service in found.items() if any(word in str(service.get("image")).lower() for word in NAMES)}
+    return {name: service for name, service in found.items() if "litellm" in str(service.get("image")).lower()}
 
 
 def image_release(service: Mapping[str, Any]) -> Release | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .check import Audit
 from .finding import SEVERITIES, Finding
-from .survival import followed, survival, survival_table
+from .survival import followed, survival_table
 
 TITLES = {"error": "Errors", "warning": "Warnings", "advice": "Advice"}
 
@@ -17,7 +17,7 @@ def said(audit: Audit, file: str, stack_file: str | None = None) -> list[str]:
         lines += ["", f"{TITLES[severity]} ({len(found)})"] if found else []
         for name in dict.fromkeys(item.rule for item in found):
             lines += _rule([item for item in found if item.rule == name], file, stack_file)
-    rows = survival(audit.subject.config, audit.subject.release)
+    rows = audit.survival
     lines += ["", "What survives", *(f"  {line}" for line in survival_table(rows))] if rows else []
     lines += [f"  {part}" for part in [followed(audit.subject.config)] if part]
     return [*lines, "", summary(audit)]

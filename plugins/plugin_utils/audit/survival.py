@@ -49,15 +49,15 @@ def followed(config: Config) -> str | None:
     """What of a large file the matrix shows, None where it shows all of it."""
     names, downs = _kept(config, 2)
     hosts = _hosts(config)
-    if len(names) == len(_callable(config)) and len(downs) == len(_downs(hosts, 2)) and len(hosts) <= MOST_HOSTS:
+    if len(names) == len(config.callable) and len(downs) == len(_downs(hosts, 2)) and len(hosts) <= MOST_HOSTS:
         return None
     sets = "sets of up to two" if len(downs) > 1 + len(hosts) else "single"
-    return f"only {len(names)} of {len(_callable(config))} names and {sets} hosts of the first {MOST_HOSTS} are followed"
+    return f"only {len(names)} of {len(config.callable)} names and {sets} hosts of the first {MOST_HOSTS} are followed"
 
 
 def _kept(config: Config, most_down: int) -> tuple[list[str], list[tuple[str, ...]]]:
     """The names and sets of hosts that a file of that size is shown for."""
-    hosts, names = _hosts(config)[:MOST_HOSTS], _callable(config)
+    hosts, names = _hosts(config)[:MOST_HOSTS], list(config.callable)
     downs = _downs(hosts, most_down)
     if len(names) * len(downs) > MOST_ROWS:
         downs = _downs(hosts, min(most_down, 1))
@@ -66,10 +66,6 @@ def _kept(config: Config, most_down: int) -> tuple[list[str], list[tuple[str, ..
 
 def _hosts(config: Config) -> list[str]:
     return sorted({item.host for item in config.models})
-
-
-def _callable(config: Config) -> list[str]:
-    return list(dict.fromkeys([*config.groups, *config.aliases]))
 
 
 def _downs(hosts: list[str], most_down: int) -> list[tuple[str, ...]]:

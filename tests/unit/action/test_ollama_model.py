@@ -52,7 +52,7 @@ class Host:
         return self.action.run(task_vars={"inventory_hostname": "star"})
 
 
-JOB = {"ansible_job_id": "j1.2", "results_file": "/root/.ansible_async/j1.2", "started": True, "finished": False}
+JOB = {"ansible_job_id": "j1.2", "results_file": "/home/user/.ansible_async/j1.2", "started": True, "finished": False}
 LOOK = ("ollama_model", None, True, 0, False)
 START = ("ollama_model", None, False, 86520, True)
 ASK, CLEAN = ("async_status", "status", False, 0, False), ("async_status", "cleanup", False, 0, False)

@@ -14,7 +14,7 @@ from tests.litellm_breakages import AUDIT, BREAKAGES, CANARY, ENGINE_BREAKAGES, 
 from tests.proxy.load import Load
 
 VERSION = "1.106.2"
-WORK = "/root/broken"
+WORK = "/opt/broken"
 
 
 @pytest.fixture(scope="module")
