@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import socket
 import time
 import urllib.error
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.urls import open_url
 
@@ -15,6 +17,9 @@ PROBE_TOKENS = 16
 PROBE_TEXT = "Answer with one word: ready?"
 DEPLOYMENT_HEADER = "x-litellm-model-id"
 EXCERPT_CHARACTERS = 80
+PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions", "embedding": "/v1/embeddings"}
+# Request Timeout and Gateway Timeout: whoever was asked behind the router took too long.
+LATE = (408, 504)
 KEY_NAME = "LITELLM_MASTER_KEY"
 
 
@@ -31,47 +36,62 @@ def read_key(path: str) -> str:
     raise ValueError(f"{path}: got no line {KEY_NAME}=…, expected one; run deploy.yml again")
 
 
-def ask(url: str, key: str, alias: str, mode: str, timeout_s: float) -> dict[str, Any]:
-    """One request to an alias.
+def ask(url: str, key: str, alias: str, mode: str, timeout_s: float, exact: bool = False) -> dict[str, Any]:
+    """One request to an alias; where `exact`, nobody else is asked instead and nothing is asked twice.
 
-    Returns ``{"alias", "answered_by", "seconds", "excerpt", "dimension", "error"}``: answered_by is the deployment's id,
-    excerpt the first characters of a chat answer, dimension the length of an embedding, error a sentence; None where there
-    is none.
+    Returns ``{"alias", "answered_by", "seconds", "excerpt", "dimension", "error", "status", "late"}``: answered_by is the
+    deployment's id, excerpt the first characters of an answer in words, dimension the length of an embedding, error a
+    sentence, status that of HTTP; None where there is none. late: no answer within the time.
     """
-    answer: dict[str, Any] = dict.fromkeys(("answered_by", "excerpt", "dimension", "error"))
+    answer: dict[str, Any] = dict.fromkeys(("answered_by", "excerpt", "dimension", "error", "status"))
     started = time.monotonic()
+    late = False
     try:
-        with contextlib.closing(_send(url, key, alias, mode, timeout_s)) as response:
-            answer["answered_by"] = response.headers.get(DEPLOYMENT_HEADER)
-            answer.update(_content(json.loads(response.read()), mode))
-    except urllib.error.HTTPError as error:
-        answer["error"] = f"the router answered HTTP {error.code}: {_message(error.read())}"
-    except (OSError, ValueError) as error:
+        answer.update(_asked(url, key, _body(alias, mode, exact), mode, timeout_s))
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        answer["error"] = f"no usable answer from {url}: {reason}"
-    return {**answer, "alias": alias, "seconds": round(time.monotonic() - started, 3)}
+        # socket.timeout is another class before Python 3.10.
+        late = isinstance(reason, (TimeoutError, socket.timeout))
+        answer["error"] = f"no usable answer from {url}: {reason or type(error).__name__}"
+    return {**answer, "alias": alias, "seconds": round(time.monotonic() - started, 3), "late": late or answer["status"] in LATE}
 
 
-def _send(url: str, key: str, alias: str, mode: str, timeout_s: float) -> Any:
-    body: dict[str, Any] = {"model": alias, "input": PROBE_TEXT}
-    path = "/v1/embeddings"
+def _body(alias: str, mode: str, exact: bool) -> dict[str, Any]:
+    alone = {"disable_fallbacks": True, "num_retries": 0} if exact else {}
+    if mode == "embedding":
+        return {"model": alias, "input": PROBE_TEXT, **alone}
+    asked: dict[str, Any] = {"prompt": PROBE_TEXT}
     if mode == "chat":
-        messages = [{"role": "user", "content": PROBE_TEXT}]
-        body = {"model": alias, "messages": messages, "max_tokens": PROBE_TOKENS, "temperature": 0}
-        path = "/v1/chat/completions"
+        asked = {"messages": [{"role": "user", "content": PROBE_TEXT}]}
+    return {"model": alias, **asked, "max_tokens": PROBE_TOKENS, "temperature": 0, **alone}
+
+
+def _asked(url: str, key: str, body: Mapping[str, Any], mode: str, timeout_s: float) -> dict[str, Any]:
+    """What the router answered, be it an error. No proxy of the environment and no .netrc has a part in it: the key is secret."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    return open_url(url + path, data=json.dumps(body), headers=headers, method="POST", timeout=timeout_s)
+    send = {"data": json.dumps(body), "headers": headers, "method": "POST", "timeout": timeout_s}
+    try:
+        with contextlib.closing(open_url(url + PATHS[mode], use_proxy=False, use_netrc=False, **send)) as response:
+            by = {"answered_by": response.headers.get(DEPLOYMENT_HEADER), "status": response.status}
+            return {**by, **_content(json.loads(response.read()), mode)}
+    except urllib.error.HTTPError as error:
+        return {"status": error.code, "error": f"the router answered HTTP {error.code}: {_message(error.read())}"}
 
 
 def _content(reply: Any, mode: str) -> dict[str, Any]:
     try:
         if mode == "embedding":
             return {"dimension": len(reply["data"][0]["embedding"])}
-        message = reply["choices"][0]["message"]
-    except (KeyError, IndexError, TypeError) as error:
+        choice = reply["choices"][0]
+        message = choice["message"] if mode == "chat" else {"content": choice["text"]}
+        text = message.get("content") or message.get("reasoning_content") or message.get("reasoning")
+        if text:
+            return {"excerpt": str(text)[:EXCERPT_CHARACTERS]}
+        # A model whose engine keeps its reasoning to itself has nothing to say yet.
+        cut = choice.get("finish_reason") == "length"
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"the reply has no answer in it ({type(error).__name__}: {error})") from error
-    text = message.get("content") or message.get("reasoning_content") or message.get("reasoning")
-    return {"excerpt": str(text)[:EXCERPT_CHARACTERS]} if text else {"error": "the answer is empty"}
+    return {"excerpt": f"(nothing within {PROBE_TOKENS} tokens)"} if cut else {"error": "the answer is empty"}
 
 
 def _message(body: bytes) -> str:

@@ -57,8 +57,8 @@ EXAMPLES = r"""
 RETURN = r"""
 answer:
   description:
-    - The alias, answered_by (id of the deployment), seconds, excerpt (chat), dimension (embedding) and error; null where there
-      is none.
+    - The alias, answered_by (id of the deployment), seconds, excerpt (chat), dimension (embedding), error and status (of HTTP);
+      null where there is none. And late, whether the time was over.
   returned: always, null in check mode
   type: dict
 """
