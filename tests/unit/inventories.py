@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from plugins.plugin_utils.fleet import Fleet
 from plugins.plugin_utils.intent import VARIABLES, Intent, parse_fleet
 from plugins.plugin_utils.plan import make_plan
+from tests import yaml_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,8 +18,8 @@ def fleet_of(folder: str) -> Fleet:
     root = ROOT / folder
     variables: dict[str, Any] = {}
     for path in sorted((root / "group_vars" / "all").glob("*.yml")):
-        variables |= yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    groups = yaml.safe_load((root / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]
+        variables |= yaml_text.read(path.read_text(encoding="utf-8")) or {}
+    groups = yaml_text.read((root / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]
     engines, routers = groups["engines"]["hosts"], groups["router"]["hosts"]
     addresses = {name: str(said.get("ansible_host", name)) for name, said in engines.items()}
     hosts = {name: said["llm_host"] for name, said in engines.items()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
+from tests import yaml_text
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "platforms"
-PLATFORMS = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.yml"))}
+PLATFORMS = {path.stem: yaml_text.read(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.yml"))}
 NAMES = sorted(PLATFORMS)

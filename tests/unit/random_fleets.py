@@ -6,8 +6,10 @@ import random
 from functools import cache
 from typing import Any
 
+from plugins.plugin_utils.fleet import Fleet
 from plugins.plugin_utils.intent import Intent, parse_fleet
 from plugins.plugin_utils.plan import make_plan
+from plugins.plugin_utils.routing_plan import Routing
 
 SEEDS = range(200)
 # What a name may hold; `--` is also what stands between the parts of an id.
@@ -34,9 +36,19 @@ def random_intent(seed: int) -> Intent:
 
 
 @cache
+def random_fleet(seed: int) -> Fleet:
+    return parse_fleet(random_intent(seed))
+
+
+@cache
+def random_routing(seed: int) -> Routing:
+    return Routing(random_fleet(seed))
+
+
+@cache
 def random_plan(seed: int) -> dict[str, Any]:
     """The plan of this fleet; several files of tests look at it, and none changes it."""
-    return make_plan(parse_fleet(random_intent(seed)), "random")
+    return make_plan(random_fleet(seed), "random")
 
 
 def _host(chance: random.Random, number: int) -> dict[str, Any]:

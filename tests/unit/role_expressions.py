@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
+
+from tests import yaml_text
 
 ROLES = Path(__file__).parents[2] / "roles"
 
@@ -17,7 +18,7 @@ init_plugin_loader()
 
 def load(path: str) -> Any:
     """A file of a role, such as ollama/tasks/main.yml."""
-    return yaml.safe_load((ROLES / path).read_text(encoding="utf-8"))
+    return yaml_text.read((ROLES / path).read_text(encoding="utf-8"))
 
 
 def evaluated(text: str, variables: dict[str, Any], **given: Any) -> Any:

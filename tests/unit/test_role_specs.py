@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests import yaml_text
 
 ROOT = Path(__file__).parents[2]
 
 
 def load(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
+    return yaml_text.read(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
 
 
 def documented_options(role: Path) -> dict[str, dict[str, Any]]:
@@ -95,6 +96,6 @@ def test_a_drift_is_found(tmp_path: Path, defaults: dict[str, Any], options: dic
         ("meta/argument_specs.yml", {"argument_specs": {"main": {"options": options}}}),
     ):
         (role / folder).parent.mkdir(parents=True)
-        (role / folder).write_text(yaml.safe_dump(content), encoding="utf-8")
+        (role / folder).write_text(yaml_text.written(content), encoding="utf-8")
     found = role_findings(role)
     assert found == [] if words is None else words in "\n".join(found)

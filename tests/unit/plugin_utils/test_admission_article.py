@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from plugins.plugin_utils.admission import Accelerator, Candidate, EngineHost, Footprint, ServerSettings, mend, replay
+from tests import yaml_text
 
 ROOT = Path(__file__).parents[3]
 VERSION = "0.33.0"
@@ -24,9 +24,9 @@ SETTLED = ServerSettings(keep_alive=-1, max_loaded_models=3)
 def lab(name):
     """Hosts, loaded sizes in GiB and resident sets of an inventory, from its files."""
     root = ROOT / name
-    hosts = yaml.safe_load((root / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]["engines"]["hosts"]
+    hosts = yaml_text.read((root / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]["engines"]["hosts"]
     models, assignments = (
-        yaml.safe_load((root / f"group_vars/all/{part}.yml").read_text(encoding="utf-8"))[f"llm_{part}"]
+        yaml_text.read((root / f"group_vars/all/{part}.yml").read_text(encoding="utf-8"))[f"llm_{part}"]
         for part in ("models", "assignments")
     )
     sizes = {model: said["declared"]["memory_gib"] for model, said in models.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from plugins.module_utils.memory import ModelFiles
 from plugins.module_utils.model_shape import describe
@@ -19,6 +18,7 @@ from plugins.plugin_utils.plan_admission import environment
 from plugins.plugin_utils.plan_document import PlanDocument
 from plugins.plugin_utils.plan_table import plan_table
 from plugins.plugin_utils.problems import IntentError
+from tests import yaml_text
 from tests.unit.fleets import intent
 from tests.unit.measured import models
 
@@ -301,9 +301,9 @@ def test_settings_that_no_engine_takes_are_left_to_its_own_estimate():
 def article(assignments, keep=None):
     """The published lab with other assignments; hosts that serve nothing are left out."""
     root = ROOT / "tests/fixtures/article"
-    hosts = yaml.safe_load((root / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]["engines"]["hosts"]
+    hosts = yaml_text.read((root / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]["engines"]["hosts"]
     said = {
-        f"llm_{part}": yaml.safe_load((root / f"group_vars/all/{part}.yml").read_text(encoding="utf-8"))[f"llm_{part}"]
+        f"llm_{part}": yaml_text.read((root / f"group_vars/all/{part}.yml").read_text(encoding="utf-8"))[f"llm_{part}"]
         for part in ("models", "workloads", "policy")
     }
     replaced = {"qwen3.5:35b-coding": 22.0, "gemma4:audited": 10.8}

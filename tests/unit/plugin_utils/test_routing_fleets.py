@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 
-from plugins.plugin_utils.intent import parse_fleet
-from plugins.plugin_utils.plan import make_plan
 from plugins.plugin_utils.plan_document import PlanDocument
 from plugins.plugin_utils.routing import litellm_config
-from plugins.plugin_utils.routing_plan import Routing
 from plugins.plugin_utils.routing_text import config_text
-from tests.unit.random_fleets import SEEDS, random_intent, random_plan
+from tests.unit.random_fleets import SEEDS, random_fleet, random_plan, random_routing
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +111,7 @@ def test_each_name_has_one_chain_at_most_and_each_target_stands_once(configs: di
 def test_no_name_loses_a_host_by_what_is_left_out() -> None:
     """Whatever a person wrote, a request still reaches every host that it would have reached by its own chain."""
     for seed in SEEDS:
-        fleet = parse_fleet(random_intent(seed))
-        routing = Routing(fleet)
+        fleet, routing = random_fleet(seed), random_routing(seed)
         for name in routing.names:
             said = fleet.router.fallbacks.get(name, ())
             for walk in routing.walks[name]:
@@ -125,17 +121,15 @@ def test_no_name_loses_a_host_by_what_is_left_out() -> None:
 
 def test_nothing_is_asked_twice_and_the_hops_suffice(plans: dict[int, dict[str, Any]]) -> None:
     for seed in SEEDS:
-        for walks in Routing(parse_fleet(random_intent(seed))).walks.values():
+        for walks in random_routing(seed).walks.values():
             for walk in walks:
                 assert len(set(walk)) == len(walk)
                 assert len(walk) - 1 <= plans[seed]["router"]["max_fallbacks"]
 
 
-def test_a_client_may_use_whatever_may_answer_it() -> None:
-    for seed in SEEDS:
-        fleet = parse_fleet(random_intent(seed))
-        plan = make_plan(fleet, "random")
-        routing = Routing(fleet)
+def test_a_client_may_use_whatever_may_answer_it(plans: dict[int, dict[str, Any]]) -> None:
+    for seed, plan in plans.items():
+        fleet, routing = random_fleet(seed), random_routing(seed)
         for client, said in fleet.router.clients.items():
             wanted = {
                 *said.aliases,

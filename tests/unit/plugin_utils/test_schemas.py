@@ -9,9 +9,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
 from plugins.plugin_utils.schemas import FOLDER, rendered, schemas
+from tests import yaml_text
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted(
@@ -32,7 +32,7 @@ def test_every_example_satisfies_the_schema_it_names(path):
     text = path.read_text(encoding="utf-8")
     named = re.search(r"\$schema=(\S+)", text)
     schema = json.loads((path.parent / named[1]).resolve().read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
+    jsonschema.Draft202012Validator(schema).validate(yaml_text.read(text))
 
 
 def test_all_three_inventories_have_examples():
@@ -41,7 +41,7 @@ def test_all_three_inventories_have_examples():
 
 def test_the_schema_refuses_what_the_models_refuse():
     schema = schemas()["inventory.schema.json"]
-    good = yaml.safe_load((ROOT / "inventory/homelab/group_vars/all/models.yml").read_text(encoding="utf-8"))
+    good = yaml_text.read((ROOT / "inventory/homelab/group_vars/all/models.yml").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid(good)
     for key, value in (("context_tokens", -1), ("context_tokenz", 4096), ("source", {"kind": "zip"})):

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from tests import yaml_text
+
 FOLDER = Path(__file__).parents[3] / "fixtures" / "router"
 SOURCES = [FOLDER / "article_first.yaml", FOLDER / "article_final.yaml", *sorted((FOLDER / "right").glob("*.yaml"))]
 # What a value may turn into: each type of YAML, and what is none.
@@ -139,14 +141,14 @@ DATA: tuple[Any, ...] = (
 def data_changed(content: bytes, hand: random.Random) -> bytes:
     """The same file as data, with keys and values of any type put, taken and moved in it: it always can be read."""
     try:
-        root = yaml.safe_load(content)
+        root = yaml_text.read(content)
     except (yaml.YAMLError, ValueError):
         return content
     for _count in range(hand.choice([1, 1, 2, 4, 12])):
         places = list(_containers(root))
         if places:
             _change(hand.choice(places), hand, places)
-    return yaml.safe_dump(root, sort_keys=False, allow_unicode=True, default_flow_style=hand.choice([True, False, None])).encode()
+    return yaml_text.written(root, allow_unicode=True, default_flow_style=hand.choice([True, False, None])).encode()
 
 
 def _containers(value: Any) -> Iterator[Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import yaml
-
 from plugins.plugin_utils.audit.check import check
+from tests import yaml_text
 
 PINNED = "1.106.2"
 
@@ -55,7 +54,7 @@ def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
 
 def text(config: object) -> bytes:
     """A configuration as the file's content."""
-    return yaml.safe_dump(config, sort_keys=False).encode() if not isinstance(config, str) else config.encode()
+    return yaml_text.written(config).encode() if not isinstance(config, str) else config.encode()
 
 
 def rules(config: object, release: str = PINNED, severities: tuple[str, ...] = ("error", "warning", "advice")) -> list[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from plugins.plugin_utils.audit.check import audit
 from plugins.plugin_utils.audit.finding import Finding
 from plugins.plugin_utils.audit.mend import mend_diff, mended
 from plugins.plugin_utils.yaml_document import YamlError
+from tests import yaml_text
 
 from .router_configs import PINNED, changed, text
 from .test_rules import CASES
@@ -66,7 +66,7 @@ def test_each_rule(number: int, case: Any) -> None:
     own = [item for item in found if item.rule == name and item.edits]
     result, done = mended(content, own)
     assert len(done) == len(own)
-    assert yaml.safe_load(result) == with_edits(yaml.safe_load(content), done)
+    assert yaml_text.read(result) == with_edits(yaml_text.read(content), done)
     assert {(item.path, item.got) for item in own}.isdisjoint(
         (item.path, item.got) for item in audit(result.encode(), fires[0]).findings if item.rule == name
     )
