@@ -176,6 +176,7 @@ class PlanDeployment(Strict):
     images: bool | None = Field(description="whether the model takes images; null: nobody said")
     order: int
     reason: str
+    cooldown_s: float = Field(description="how long it is left alone after a failure; 0: for some name nobody is asked after it")
 
 
 class PlanLeftOut(Strict):
@@ -194,7 +195,6 @@ class PlanAlias(Strict):
     fallbacks_left_out: list[PlanLeftOut]
     timeout_s: float
     stream_timeout_s: float | None = Field(description="longest silence of a streamed answer; null: timeout_s")
-    cooldown_s: float = Field(description="0: only one deployment can answer, and a pause would help nobody")
 
 
 class PlanWorkload(Strict):

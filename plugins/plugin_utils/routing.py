@@ -45,8 +45,8 @@ def _deployment(alias: str, entry: Mapping[str, Any], item: Mapping[str, Any], r
     }
     if entry["stream_timeout_s"] is not None:
         parameters["stream_timeout"] = entry["stream_timeout_s"]
-    if entry["cooldown_s"] != router["cooldown_s"]:
-        parameters["cooldown_time"] = entry["cooldown_s"]
+    if item["cooldown_s"] != router["cooldown_s"]:
+        parameters["cooldown_time"] = item["cooldown_s"]
     information = {"id": deployment_id(item["id"], alias), "mode": entry["mode"], "host": item["host"]}
     if item["images"] is not None:
         information["supports_vision"] = item["images"]

@@ -25,6 +25,7 @@ class Routing:
         self._leave_out(alone=True)
         self._leave_out(alone=False)
         self.walks = {name: [walk(name, self.routes(), tier) for tier in self.starts(name)] for name in self.names}
+        self.last_resorts = {attempts[-1] for walks in self.walks.values() for attempts in walks}
         self.max_fallbacks = max_fallbacks([attempts for walks in self.walks.values() for attempts in walks])
 
     def starts(self, name: str) -> list[str]:
@@ -41,10 +42,12 @@ class Routing:
         found = {attempt.alias for attempts in self.walks[name] for attempt in attempts}
         return [alias for alias in self.fleet.assignments if alias in found]
 
-    def is_last_resort(self, alias: str) -> bool:
-        """Whether only one deployment can answer this alias, and nobody is sent on from there: then a pause helps no one."""
-        alone = self.levels[alias] == 1 and not self.kept[alias]
-        return alone and all(alias not in self.reached(name) for name in self.names if name != alias)
+    def cooldown_s(self, alias: str, order: int) -> float:
+        """How long this deployment is left alone after a failure: not at all where nobody else would be asked after it.
+
+        A prompt on which every engine fails would otherwise end with a name that nobody may answer for the whole cooldown.
+        """
+        return 0.0 if Attempt(alias, order) in self.last_resorts else self.fleet.router.cooldown_s
 
     def _wanted(self, name: str) -> Sequence[str]:
         """What a person said; a smart name without a word of theirs is answered by its other tiers."""
@@ -141,14 +144,16 @@ def alias_part(fleet: Fleet, alias: str, routing: Routing, hosts: Mapping[str, A
     return {
         "mode": workload.mode,
         "deployments": [
-            _deployment(fleet, item.host, item.model, order, hosts[item.host])
+            {
+                **_deployment(fleet, item.host, item.model, order, hosts[item.host]),
+                "cooldown_s": routing.cooldown_s(alias, order),
+            }
             for order, item in enumerate(fleet.assignments[alias], 1)
         ],
         "fallbacks": routing.kept[alias],
         "fallbacks_left_out": routing.left_out[alias],
         "timeout_s": timeout_s(fleet, alias),
         "stream_timeout_s": workload.stream_timeout_s,
-        "cooldown_s": 0.0 if routing.is_last_resort(alias) else fleet.router.cooldown_s,
     }
 
 

@@ -55,10 +55,28 @@ def test_the_real_router_takes_them_all_and_drops_nothing(plans: dict[int, dict[
 
 def test_a_request_goes_the_way_that_the_plan_counts_with(judged: dict[int, Any]) -> None:
     """With every engine down: each deployment once, in this order, and none that the plan does not know of."""
-    asked = {(seed, name): ids for seed in ASKED for name, ids in judged[seed]["asked"].items()}
+    asked = {(seed, name): both[0] for seed in ASKED for name, both in judged[seed]["asked"].items()}
     assert len(asked) > 100
     assert any(len(ids) > 6 for ids in asked.values())
     assert asked == {(seed, name): ways(seed)[name] for seed, name in asked}
+
+
+def test_a_request_that_fails_everywhere_takes_no_name_away(plans: dict[int, dict[str, Any]], judged: dict[int, Any]) -> None:
+    """The next one is sent to those who are never left alone, and each name has one. LiteLLM notes a failure on the side, so
+    that the next request may still find one of the others.
+    """
+    again = {(seed, name): both[1] for seed in ASKED for name, both in judged[seed]["asked"].items()}
+    at_once = {seed: never_left_alone(plans[seed]) for seed in ASKED}
+    for (seed, name), asked in again.items():
+        wanted = at_once[seed].intersection(ways(seed)[name])
+        assert wanted, (seed, name)
+        assert wanted <= set(asked), (seed, name)
+    assert sum(map(len, again.values())) < sum(len(both[0]) for seed in ASKED for both in judged[seed]["asked"].values())
+
+
+def never_left_alone(plan: dict[str, Any]) -> set[str]:
+    entries = litellm_config(plan)["model_list"]
+    return {entry["model_info"]["id"] for entry in entries if entry["litellm_params"].get("cooldown_time") == 0}
 
 
 def ways(seed: int) -> dict[str, list[str]]:

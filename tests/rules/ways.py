@@ -1,8 +1,9 @@
 """LiteLLM's own Router in its own environment: `ways.py < CONFIGS`, a JSON list of {"config", "ask": [names]}.
 
 Each configuration is built as the proxy would. Every engine in it is one local server that refuses with 500, so that a request
-for a name shows the whole way that LiteLLM goes: the ids of the deployments in the order in which they were asked. Prints a JSON
-list of {"models", "asked": {name: [ids]}}; a configuration that is not taken ends it with LiteLLM's own words.
+for a name shows the whole way that LiteLLM goes: the ids of the deployments in the order in which they were asked; a second
+request straight after it shows who is still asked while the others are left alone. Prints a JSON list of
+{"models", "asked": {name: [[ids], [ids]]}}; a configuration that is not taken ends it with LiteLLM's own words.
 """
 
 from __future__ import annotations
@@ -57,9 +58,14 @@ def router_of(config: dict[str, Any], port: int) -> Any:
     return litellm.Router(model_list=models, **config["router_settings"])
 
 
-async def way(config: dict[str, Any], name: str, port: int) -> list[str]:
-    """The deployments that are asked for one request; a new Router each time, because a failed deployment is left alone."""
+async def ways(config: dict[str, Any], name: str, port: int) -> list[list[str]]:
+    """The deployments that are asked for one request and for the next; a new Router, because the failed ones are left alone."""
     router = router_of(config, port)
+    return [await way(router, config, name) for _number in range(2)]
+
+
+async def way(router: Any, config: dict[str, Any], name: str) -> list[str]:
+    """The deployments that are asked for one request."""
     entry = next(item for item in config["model_list"] if item["model_name"] == name)
     ASKED.clear()
     try:
@@ -77,7 +83,7 @@ async def judged(wanted: list[dict[str, Any]], port: int) -> list[dict[str, Any]
     found = []
     for item in wanted:
         built = router_of(item["config"], port)
-        asked = {name: await way(item["config"], name, port) for name in item["ask"]}
+        asked = {name: await ways(item["config"], name, port) for name in item["ask"]}
         found.append({"models": len(built.model_list), "asked": asked})
     return found
 

@@ -127,6 +127,14 @@ def test_nothing_is_asked_twice_and_the_hops_suffice(plans: dict[int, dict[str, 
                 assert len(walk) - 1 <= plans[seed]["router"]["max_fallbacks"]
 
 
+def test_whoever_is_asked_last_for_a_name_is_never_left_alone(plans: dict[int, dict[str, Any]]) -> None:
+    for seed in SEEDS:
+        for walks in random_routing(seed).walks.values():
+            for walk in walks:
+                last = plans[seed]["aliases"][walk[-1].alias]["deployments"][walk[-1].order - 1]
+                assert last["cooldown_s"] == 0
+
+
 def test_a_client_may_use_whatever_may_answer_it(plans: dict[int, dict[str, Any]]) -> None:
     for seed, plan in plans.items():
         fleet, routing = random_fleet(seed), random_routing(seed)

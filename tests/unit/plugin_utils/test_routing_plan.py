@@ -110,9 +110,28 @@ def test_a_client_may_be_answered_by_tiers_and_by_fallbacks_of_fallbacks():
     assert made["two"]["aliases"] == ["a", "e"]
 
 
-def test_only_what_nobody_else_can_answer_is_never_left_alone():
-    made = plan({"a": "1", "b": "12", "c": "1", "d": "2"}, fallbacks={"c": ["d"]}, cooldown_s=7.0)
-    assert {alias: entry["cooldown_s"] for alias, entry in made["aliases"].items()} == {"a": 0.0, "b": 7.0, "c": 7.0, "d": 7.0}
+# what is tested -> hosts of each alias, what is said of the router, deployments that are asked again at once after a failure
+ASKED_AGAIN = {
+    "one host": ({"a": "1"}, {}, ["a1"]),
+    "the last of several": ({"a": "123"}, {}, ["a3"]),
+    "who falls back has somebody": ({"a": "1", "b": "23"}, {"fallbacks": {"a": ["b"]}}, ["b3"]),
+    "the end of a chain of chains": ({"a": "1", "b": "2", "c": "34"}, {"fallbacks": {"a": ["b"], "b": ["c"]}}, ["c4"]),
+    "two that stand in for each other": ({"a": "1", "b": "2"}, {"fallbacks": {"a": ["b"], "b": ["a"]}}, ["a1", "b2"]),
+    "whoever may be asked for alone": ({"a": "1", "b": "2", "c": "3"}, {"fallbacks": {"a": ["b", "c"]}}, ["b2", "c3"]),
+    "tiers of a smart name": ({"a": "12", "b": "34"}, {"smart": {"auto": {"tiers": TIERS}}}, ["a2", "b4"]),
+}
+
+
+@pytest.mark.parametrize(("aliases", "router", "expected"), ASKED_AGAIN.values(), ids=ASKED_AGAIN)
+def test_each_name_has_somebody_who_is_never_left_alone(aliases, router, expected):
+    made = plan(aliases, **router, cooldown_s=7.0)["aliases"]
+    pauses = {
+        f"{alias}{item['host'].removeprefix('host')}": item["cooldown_s"]
+        for alias, entry in made.items()
+        for item in entry["deployments"]
+    }
+    assert set(pauses.values()) <= {0.0, 7.0}
+    assert [name for name, pause_s in pauses.items() if pause_s == 0] == expected
 
 
 @pytest.mark.parametrize(
