@@ -35,8 +35,8 @@ def litellm_config(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 def _deployment(alias: str, entry: Mapping[str, Any], item: Mapping[str, Any], router: Mapping[str, Any]) -> dict[str, Any]:
     parameters = {
-        # Through the OpenAI endpoint of every engine: there a refused connection cools down, clients cannot change num_ctx or
-        # keep_alive, and the complexity router works. None of the three holds for ollama_chat.
+        # Through the OpenAI endpoint of every engine: there a refused connection cools down, Ollama reads no num_ctx and no
+        # keep_alive of a client, and the complexity router works. None of the three holds for ollama_chat.
         "model": f"openai/{item['engine_model']}",
         "api_base": f"{item['url']}/v1",
         "api_key": PLACEHOLDER_KEY,

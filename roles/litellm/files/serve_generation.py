@@ -21,6 +21,15 @@ from typing import Any
 import uvicorn
 
 READY = b"ready"
+# What LiteLLM takes from a body (headers end up there) about times, tries, who answers instead, and how an engine is spoken to. A
+# deployment that fails because of it would be left alone for everybody, so only the administrator's is taken.
+CONTROLS = {
+    *("timeout", "stream_timeout", "request_timeout", "force_timeout", "client_side_timeout", "cooldown_time", "allowed_fails"),
+    *("num_retries", "max_retries", "retry_policy", "retry_strategy", "model_group_retry_policy", "max_fallbacks"),
+    *("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "context_window_fallback_dict", "fallback_depth"),
+    *("attempted_targets", "specific_deployment", "order", "_target_order", "custom_llm_provider", "api_key", "api_version"),
+    *("organization", "headers", "extra_headers", "extra_query"),
+}
 # An idle connection that a client keeps is closed after uvicorn's 5 s (timeout_keep_alive). So long after its last answer it may
 # still carry a request, which is answered with the word that it was the last one.
 LINGER_S = 5.5
@@ -94,12 +103,28 @@ def limit_connecting(connect_s: float) -> None:
     litellm.callbacks.append(ConnectLimit())
 
 
+def limit_clients() -> None:
+    """What a request says beside its question is taken from the administrator only."""
+    import litellm
+    from litellm.integrations.custom_logger import CustomLogger
+    from litellm.proxy._types import LitellmUserRoles
+
+    class ClientLimit(CustomLogger):
+        async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any) -> None:
+            if user_api_key_dict.user_role != LitellmUserRoles.PROXY_ADMIN:
+                for name in [name for name in data if name in CONTROLS or name.startswith("mock_")]:
+                    del data[name]
+
+    litellm.callbacks.append(ClientLimit())
+
+
 def main() -> None:
     uvicorn.run = serve
     from litellm import run_server
 
     if "ROUTER_CONNECT_S" in os.environ:
         limit_connecting(float(os.environ["ROUTER_CONNECT_S"]))
+    limit_clients()
     # The port is that of the socket; LiteLLM looks whether its default one is free.
     sys.argv = ["litellm", "--config", sys.argv[1], "--host", "127.0.0.1", "--port", "1", "--telemetry", "False"]
     run_server()
