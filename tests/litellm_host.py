@@ -41,7 +41,7 @@ def url() -> str:
 
 
 def master_key(host: Any) -> str:
-    return str(host.file(f"{DIRECTORY}/router.env").content_string.split("LITELLM_MASTER_KEY=", 1)[1].split()[0])
+    return str(host.file(f"{CURRENT}/router.env").content_string.split("LITELLM_MASTER_KEY=", 1)[1].split()[0])
 
 
 def made_key(host: Any) -> str:

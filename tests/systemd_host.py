@@ -19,7 +19,7 @@ USERS = {ENGINE: "homelab-llama-cpp", EMBEDDING: "homelab-llama-cpp", ROUTER: "h
 PORTS = {ENGINE: 18100, EMBEDDING: 18101, ROUTER: 18400}
 READY = {ENGINE: "/health", EMBEDDING: "/health", ROUTER: "/health/readiness"}
 DIRECTORY = "/opt/homelab-llm"
-KEY_FILE = f"{DIRECTORY}/litellm/router.env"
+KEY_FILE = f"{DIRECTORY}/litellm/current/router.env"
 
 
 def show(host: Any, unit: str, name: str) -> str:

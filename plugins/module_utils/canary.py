@@ -16,7 +16,8 @@ import tempfile
 import time
 from typing import IO, Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
-from . import router_client
+from . import generation_secrets, router_client
+from .process_identity import read
 
 READY = b"ready"
 # It has nobody's requests to finish when it is ended.
@@ -32,11 +33,12 @@ class CanaryFailure(Exception):
 
 
 class Wanted(NamedTuple):
-    """Command, folder, variables, user ("" for the caller), names to ask, seconds to come up, seconds for all answers."""
+    """Command, folder, variables, file of secret ones, user ("" for the caller), names, seconds to come up, seconds for all."""
 
     command: Sequence[str]
     folder: str
     environment: Mapping[str, str]
+    secrets: str | None
     user: str
     names: Sequence[Mapping[str, Any]]
     start_timeout_s: float
@@ -98,11 +100,12 @@ def start(wanted: Wanted, key: str, listener: socket.socket, says: int, log: IO[
         "HOME": wanted.folder,
     }
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    secret = generation_secrets.parse_variables(read(wanted.secrets or ""))[1]
     try:
         return subprocess.Popen(
             list(wanted.command),
             cwd=wanted.folder,
-            env={**kept, **wanted.environment, **own},
+            env={**kept, **wanted.environment, **secret, **own},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

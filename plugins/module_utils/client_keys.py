@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -46,8 +47,15 @@ def check(models: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
                 f"client {name}: its key (not shown) has another shape; expected sk- and 16 or more letters, digits, dots, "
                 "dashes or underscores, or none and one is made"
             )
-    given = [key for name, key in keys.items() if key is not None and name in models]
-    if len(set(given)) != len(given):
+    check_distinct({name: key for name, key in keys.items() if key is not None and name in models}, None)
+
+
+def check_distinct(keys: Mapping[str, str], master: str | None) -> None:
+    """Refuse a key that is two's: the master key makes an administrator, and of two clients the table would keep one."""
+    for name, key in keys.items():
+        if key == master:
+            raise ClientError(f"client {name} has the master key (not shown); expected one of its own")
+    if len(set(keys.values())) != len(keys):
         raise ClientError("two clients have the same key; expected one of its own for each")
 
 
@@ -72,11 +80,6 @@ def table(models: Mapping[str, Sequence[str]], keys: Mapping[str, str | None]) -
     return json.dumps(lines, indent=1, sort_keys=True) + "\n"
 
 
-def fingerprint(text: str) -> str:
-    """Stands for a table: another table has another."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def present_names(directory: str) -> list[str]:
     """Clients that have a generated key."""
     found = os.listdir(directory) if os.path.isdir(directory) else []
@@ -99,19 +102,28 @@ def read_keys(directory: str, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def write_private(path: str, text: str) -> None:
-    """Write a file that only its user may read, whole or not at all."""
-    handle = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def write_private(path: str, text: str, owner: int | None = None) -> None:
+    """Write a file that only its owner may read, whole or not at all; nobody's link or file is written through."""
+    new = path + ".new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(path + ".new", path)
+        if owner is not None:
+            os.fchown(handle, owner, -1)
+    os.replace(new, path)
 
 
-def carry_out(directory: str, needed: Work) -> None:
-    """Make and remove generated keys."""
-    if needed.make:
+def make(directory: str, names: Sequence[str]) -> None:
+    """Make keys."""
+    if names:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    for name in needed.make:
+    for name in names:
         write_private(path_of(directory, name), new_key() + "\n")
-    for name in needed.remove:
+
+
+def remove(directory: str, names: Sequence[str]) -> None:
+    """Remove keys that were made."""
+    for name in names:
         os.remove(path_of(directory, name))

@@ -50,7 +50,7 @@ EXAMPLES = r"""
 - name: Ask the alias for coding
   homelab.llm.alias_answer:
     url: http://127.0.0.1:4000
-    key_file: /opt/homelab-llm/litellm/router.env
+    key_file: /opt/homelab-llm/litellm/current/router.env
     alias: coding
 """
 

@@ -29,6 +29,9 @@ options:
     description: Variables of the proxy that are no secrets.
     type: dict
     default: {}
+  secrets:
+    description: File of lines C(NAME=value) with variables that are secrets. Its C(LITELLM_MASTER_KEY) is not used.
+    type: path
   user:
     description: System user to run it as. Empty for the connecting one.
     type: str
@@ -74,7 +77,7 @@ EXAMPLES = r"""
   homelab.llm.litellm_canary:
     command:
       - /opt/homelab-llm/litellm/environments/0123456789abcdef/bin/python
-      - /opt/homelab-llm/litellm/serve_generation.py
+      - /opt/homelab-llm/litellm/generations/0123456789abcdef/serve_generation.py
       - /opt/homelab-llm/litellm/generations/0123456789abcdef/config.yaml
     folder: /opt/homelab-llm/litellm/generations/0123456789abcdef
     user: homelab-litellm
@@ -108,6 +111,7 @@ def main() -> None:
             "command": {"type": "list", "elements": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "environment": {"type": "dict", "default": {}},
+            "secrets": {"type": "path", "no_log": False},
             "user": {"type": "str", "default": ""},
             "names": {"type": "list", "elements": "dict", "required": True, "options": NAME},
             "start_timeout_s": {"type": "float", "default": 120},

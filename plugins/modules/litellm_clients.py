@@ -6,14 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: litellm_clients
-short_description: Keys of the router's clients and the table that the proxy knows them by
+short_description: Keys of the router's clients
 version_added: 0.2.0
 author:
   - homelab.llm maintainers (@homelab-llm)
 description:
-  - Makes a key for every client that was given none, once, into a file of mode 0600 of its own, and removes the generated keys of
-    clients that are gone or have been given one.
-  - With O(document) it writes the table of the keys' SHA-256 digests, which is all that the proxy reads.
+  - Makes a key for every client that was given none, once, into a file of mode 0600 of its own.
+  - With O(prune) it removes instead the keys that were made for clients that are gone or have been given one.
   - No key is ever returned or shown.
 options:
   models:
@@ -28,10 +27,10 @@ options:
     description: Directory of the generated keys, C(NAME.key). Made, with mode 0700, when there is a key to keep.
     type: path
     required: true
-  document:
-    description: Path of the table. Empty to write none.
-    type: path
-    default: ""
+  prune:
+    description: Whether to remove the keys that nobody has any more, instead of making those that lack.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -53,11 +52,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-fingerprint:
-  description:
-    - Stands for the table. Another one when a client, its models or its key has changed; null in check mode without a key yet.
-  returned: always
-  type: str
 made:
   description: Clients that got, or would get, a key.
   returned: always
@@ -76,34 +70,18 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import client_keys
-from ..module_utils.process_identity import read
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Look, decide, act, report."""
     models, given, directory = module.params["models"], module.params["keys"], module.params["directory"]
     client_keys.check(models, given)
-    present = client_keys.present_names(directory)
-    needed = client_keys.work(models, given, present)
+    needed = client_keys.work(models, given, client_keys.present_names(directory))
+    made, removed = ([], needed.remove) if module.params["prune"] else (needed.make, [])
     if not module.check_mode:
-        client_keys.carry_out(directory, needed)
-        present = client_keys.present_names(directory)
-    keys = {**client_keys.read_keys(directory, [name for name in present if name in models]), **only_given(given)}
-    text, path = client_keys.table(models, keys), module.params["document"]
-    other = bool(path) and read(path) != text
-    if other and not module.check_mode:
-        client_keys.write_private(path, text)
-    unknown = set(models) - set(keys)
-    return {
-        "changed": bool(needed.make or needed.remove or other),
-        "fingerprint": None if unknown else client_keys.fingerprint(text),
-        "made": needed.make,
-        "removed": needed.remove,
-    }
-
-
-def only_given(keys: dict[str, Any]) -> dict[str, str]:
-    return {name: key for name, key in keys.items() if key is not None}
+        client_keys.make(directory, made)
+        client_keys.remove(directory, removed)
+    return {"changed": bool(made or removed), "made": made, "removed": removed}
 
 
 def main() -> None:
@@ -112,7 +90,7 @@ def main() -> None:
             "models": {"type": "dict", "required": True},
             "keys": {"type": "dict", "default": {}, "no_log": True},
             "directory": {"type": "path", "required": True},
-            "document": {"type": "path", "default": ""},
+            "prune": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

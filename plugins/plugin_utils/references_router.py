@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..module_utils import client_keys
 from .fleet import Fleet
 from .fleet_router import Smart
 from .problems import Path, Problem, suggestion
 from .routing_ids import deployment_id, smart_id
 from .routing_plan import allowed_s, default_of
 
+# In the models of a key these are words of LiteLLM's own (SpecialModelNames): the first two open more than they name.
+SPECIAL_NAMES = frozenset({"all-proxy-models", "all-team-models", "no-default-models"})
+
 
 def router_problems(fleet: Fleet) -> list[Problem]:
     """Every disagreement; asked when the assignments agree with the rest."""
-    return [*_fallbacks(fleet), *_smart_names(fleet), *_tiers(fleet), *_clients(fleet), *_ids(fleet), *_timeouts(fleet)]
+    names = [*_special_names(fleet), *_fallbacks(fleet), *_smart_names(fleet), *_tiers(fleet)]
+    return [*names, *_clients(fleet), *_ids(fleet), *_timeouts(fleet)]
+
+
+def _special_names(fleet: Fleet) -> Iterator[Problem]:
+    places: list[tuple[str, ...]] = [("llm_assignments", name) for name in fleet.assignments]
+    for path in [*places, *(("llm_router", "smart", name) for name in fleet.router.smart)]:
+        if path[-1] in SPECIAL_NAMES:
+            yield Problem(path, f"the name {path[-1]}", "a name without a meaning of its own for LiteLLM", "Rename it.")
 
 
 def _fallbacks(fleet: Fleet) -> Iterator[Problem]:
@@ -87,6 +99,9 @@ def _known(fleet: Fleet) -> set[str]:
 def _clients(fleet: Fleet) -> Iterator[Problem]:
     names = [*fleet.assignments, *fleet.router.smart]
     for client, said in fleet.router.clients.items():
+        if not client_keys.NAME.fullmatch(client):
+            remedy = "A file with its key has that name too."
+            yield Problem(("llm_router", "clients", client), client, "letters, digits, dot, dash and underscore", remedy)
         for index, alias in enumerate(said.aliases):
             path: Path = ("llm_router", "clients", client, "aliases", index)
             if alias not in names:

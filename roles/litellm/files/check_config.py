@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask LiteLLM's own router whether it takes a configuration: `check_config.py FILE` ends with 0 or says why not.
+"""Ask LiteLLM's own router whether it takes a configuration: `check_config.py FILE [SECRETS]` ends with 0 or says why not.
 
-Run with the interpreter and the variables of the environment that will serve the file. Nothing is contacted.
+Run with the interpreter and the variables of the environment that will serve the file; SECRETS has more of them, one NAME=value a
+line. Nothing is contacted.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def check_environment(config: dict[str, Any]) -> None:
     """LiteLLM takes an unset variable for nothing at all, without a word."""
     unset = sorted({name for name in references(config) if name not in os.environ})
     if unset:
-        raise Refused(f"it takes values from {', '.join(unset)}, which the proxy does not have; set them in litellm_environment")
+        told = ", ".join(unset)
+        raise Refused(f"it takes values from {told}, which the proxy does not have; set them in litellm_secrets or _environment")
 
 
 def check_custom_auth(config: dict[str, Any], folder: str) -> None:
@@ -136,7 +138,16 @@ def check_names(config: dict[str, Any], router: Any) -> None:
         raise Refused(f"no deployment answers to {told}; expected the model_name of one")
 
 
+def take_secrets(path: str) -> None:
+    """Variables that stand in no argument and in no caller's environment."""
+    with open(path, encoding="utf-8") as file:
+        pairs = [line.partition("=") for line in file.read().splitlines() if not line.startswith("#")]
+    os.environ.update({name: value for name, sign, value in pairs if sign})
+
+
 def main() -> int:
+    for path in sys.argv[2:]:
+        take_secrets(path)
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     os.environ.setdefault("LITELLM_MASTER_KEY", PLACEHOLDER_KEY)

@@ -10,6 +10,7 @@ import pytest
 
 from plugins.module_utils import client_keys
 from plugins.module_utils.client_keys import ClientError, Work, check, table, work
+from tests.module_doors import call_module
 
 KEY = "sk-0123456789abcdef"
 # (models, keys, words)
@@ -67,12 +68,12 @@ def test_another_key_name_or_model_is_another_table():
         table({"x": ["a"]}, {"x": KEY + "0"}),
         table({"x": ["a"]}, {}),
     ]
-    assert len({client_keys.fingerprint(text) for text in tables}) == len(tables)
+    assert len(set(tables)) == len(tables)
 
 
 def test_keys_are_made_kept_and_removed(tmp_path):
     folder = str(tmp_path / "clients")
-    client_keys.carry_out(folder, Work(["x", "y"], []))
+    client_keys.make(folder, ["x", "y"])
     names = client_keys.present_names(folder)
     keys = client_keys.read_keys(folder, names)
     assert names == ["x", "y"]
@@ -80,7 +81,7 @@ def test_keys_are_made_kept_and_removed(tmp_path):
     assert keys["x"] != keys["y"]
     assert {stat.S_IMODE((tmp_path / "clients" / f"{name}.key").stat().st_mode) for name in names} == {0o600}
     assert stat.S_IMODE((tmp_path / "clients").stat().st_mode) == 0o700
-    client_keys.carry_out(folder, Work([], ["x"]))
+    client_keys.remove(folder, ["x"])
     assert client_keys.read_keys(folder, client_keys.present_names(folder)) == {"y": keys["y"]}
 
 
@@ -88,3 +89,27 @@ def test_a_file_that_holds_no_key_is_named(tmp_path):
     (tmp_path / "x.key").write_text("nothing")
     with pytest.raises(ClientError, match=r"x\.key: its content \(not shown\) is no key"):
         client_keys.read_keys(str(tmp_path), ["x"])
+
+
+def test_clients_that_left_keep_their_keys_until_the_new_table_serves(tmp_path):
+    folder = str(tmp_path / "clients")
+    call_module("litellm_clients", models={"x": ["a"], "y": ["a"]}, directory=folder)
+    keys = client_keys.read_keys(folder, ["x", "y"])
+    answer = call_module("litellm_clients", models={"y": ["a"]}, directory=folder)
+    assert (answer["changed"], answer["made"], answer["removed"]) == (False, [], [])
+    assert client_keys.read_keys(folder, ["x", "y"]) == keys
+    assert call_module("litellm_clients", check_mode=True, models={"y": ["a"]}, directory=folder, prune=True)["removed"] == ["x"]
+    assert client_keys.present_names(folder) == ["x", "y"]
+    assert call_module("litellm_clients", models={"y": ["a"], "z": ["a"]}, directory=folder, prune=True)["removed"] == ["x"]
+    assert client_keys.read_keys(folder, client_keys.present_names(folder)) == {"y": keys["y"]}
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_nothing_is_written_through_what_lies_in_the_way(tmp_path, kind):
+    elsewhere, path = tmp_path / "elsewhere", tmp_path / "x.key"
+    elsewhere.write_text("mine")
+    planted = tmp_path / "x.key.new"
+    planted.symlink_to(elsewhere) if kind == "link" else planted.hardlink_to(elsewhere)
+    client_keys.write_private(str(path), "secret")
+    assert (path.read_text(), elsewhere.read_text(), planted.exists()) == ("secret", "mine", False)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

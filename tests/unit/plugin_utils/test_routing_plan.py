@@ -197,6 +197,20 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
     "a client of nothing": ({}, {"clients": {"one": {"aliases": []}}}, ("clients.one.aliases",)),
     "a client's secret": ({}, {"clients": {"one": {"aliases": ["a"], "key": "sk-1"}}}, ("the key 'key'",)),
     "a name twice for a client": ({}, {"clients": {"one": {"aliases": ["a", "a"]}}}, ("aliases[1]: got a again",)),
+    "a client's name that is no file's": ({}, {"clients": {"team/a": {"aliases": ["a"]}}}, ("clients.team/a: got team/a",)),
+    "a smart name that LiteLLM reads otherwise": (
+        {},
+        {"smart": {"all-proxy-models": {"tiers": TIERS}}},
+        ("smart.all-proxy-models: got the name all-proxy-models",),
+    ),
+    "an alias that LiteLLM reads otherwise": (
+        {
+            "llm_workloads.no-default-models": {"description": "d", "prompts": [{"id": "i", "text": "t"}]},
+            "llm_assignments.no-default-models": [{"model": "chat1", "host": "host1"}],
+        },
+        {},
+        ("llm_assignments.no-default-models: got the name no-default-models",),
+    ),
     "a timeout below the objective": (
         {"llm_workloads.a.objective": {"limit": 30}, "llm_workloads.a.timeout_s": 20},
         {},

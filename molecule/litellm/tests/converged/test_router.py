@@ -10,13 +10,14 @@ from tests import litellm_host as lab
 
 # Path below the role's directory -> mode, user, group.
 FILES = {
-    "router.env": (0o600, lab.USER, "root"),
     "clients": (0o700, "root", "root"),
     "clients/assistant.key": (0o600, "root", "root"),
     "run/state.json": (0o600, lab.USER, lab.USER),
     "generations": (0o750, "root", lab.USER),
     "current/config.yaml": (0o640, "root", lab.USER),
     "current/generation.json": (0o640, "root", lab.USER),
+    "current/serve_generation.py": (0o640, "root", lab.USER),
+    "current/router.env": (0o600, lab.USER, "root"),
     "current/homelab_llm_auth.py": (0o640, "root", lab.USER),
     "current/clients.json": (0o600, lab.USER, "root"),
 }
@@ -101,7 +102,7 @@ def test_nobody_else_is_served(key: str | None) -> None:
 
 @pytest.mark.parametrize("path", ["/settings", "/get/config/callbacks"])
 def test_a_client_is_no_administrator(keys: dict[str, str], path: str) -> None:
-    assert lab.ask(path, keys["assistant"])[0] >= 400
+    assert lab.ask(path, keys["assistant"])[0] == 403
 
 
 def test_no_key_is_in_anything_that_is_shown(host: Any, keys: dict[str, str]) -> None:
