@@ -60,9 +60,9 @@ def python() -> str:
         pytest.skip(str(reason))
 
 
-def checked(python: str, config: dict[str, Any], folder: Path) -> tuple[int, str]:
+def checked(python: str, config: dict[str, Any], folder: Path, *secrets: str) -> tuple[int, str]:
     (folder / "config.yaml").write_text(text_of(config), encoding="utf-8")
-    command = [python, "-B", str(CHECKER), str(folder / "config.yaml")]
+    command = [python, "-B", str(CHECKER), str(folder / "config.yaml"), *(str(folder / name) for name in secrets)]
     done = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stderr
 
@@ -75,3 +75,10 @@ def test_a_right_configuration_is_taken(python: str, tmp_path: Path) -> None:
 def test_a_broken_one_is_refused(python: str, tmp_path: Path, name: str, words: str) -> None:
     code, said = checked(python, broken(CONFIG, BREAKAGES[name]), tmp_path)
     assert (code, words in said, "Traceback" in said) == (1, True, False), said
+
+
+def test_secrets_are_read_from_a_file(python: str, tmp_path: Path) -> None:
+    """No value stands in the arguments or in the variables of whoever asks."""
+    change = BREAKAGES["variable that is not set"]
+    (tmp_path / "router.env").write_text("# edition 1\nNOBODY_SET_THIS=a b=c\n", encoding="utf-8")
+    assert checked(python, broken(CONFIG, change), tmp_path, "router.env") == (0, "")
