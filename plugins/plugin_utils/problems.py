@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
 Locate = Callable[[Path], str | None]
+# Longer words are nobody's slip of the pen, and comparing them takes seconds.
+LONGEST_WORD = 64
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def shown(value: object) -> str:
 def suggestion(word: object, known: Iterable[str]) -> str:
     """``Did you mean X? Known: …`` for a name that is not in ``known``."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(word), names, n=1)
+    short = [name for name in names if len(name) <= LONGEST_WORD]
+    close = difflib.get_close_matches(str(word), short, n=1) if len(str(word)) <= LONGEST_WORD else []
     hint = f"Did you mean {close[0]}? " if close else ""
     return f"{hint}Known: {', '.join(names) or 'none'}."

@@ -20,7 +20,7 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RESOLVER: Any = Resolver()
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 # A few lines can hold anchors that stand for billions of values, a few kilobytes a nesting that ends libyaml.
-MOST_VALUES = 10_000
+MOST_VALUES = 30_000
 MOST_BYTES = 2_000_000
 MOST_LEVELS = 100
 

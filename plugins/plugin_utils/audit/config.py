@@ -247,6 +247,13 @@ class Config:
         return tuple(item for item in self.deployments if not item.is_router)
 
     @cached_property
+    def hosts_by_kind(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The hosts of chat models, and those of embeddings."""
+        kinds = (item for item in self.models if not item.is_embedding), (item for item in self.models if item.is_embedding)
+        chats, embeddings = (frozenset(item.host for item in kind) for kind in kinds)
+        return chats, embeddings
+
+    @cached_property
     def groups(self) -> dict[str, tuple[Deployment, ...]]:
         """Name of a group -> its entries."""
         found: dict[str, list[Deployment]] = {}
@@ -309,7 +316,7 @@ class Config:
         """How LiteLLM picks one of several; see reference 2.1 for the default."""
         return text(self.section("router_settings").get("routing_strategy")) or "simple-shuffle"
 
-    @property
+    @cached_property
     def timeout_s(self) -> float | None:
         """The limit of every request that has no other (Router._get_non_stream_timeout of 1.106.2)."""
         router = self.section("router_settings")
@@ -317,7 +324,7 @@ class Config:
         shared = (self.section("litellm_settings").get("request_timeout"), router.get("timeout"), default)
         return next((value for item in shared if (value := number(item))), None)
 
-    @property
+    @cached_property
     def retries(self) -> int:
         """How often it asks again; LiteLLM's default is 2 (router_python_core.py:1875 of 1.109.1)."""
         value = number(self.setting("num_retries", *CHAIN_SECTIONS))

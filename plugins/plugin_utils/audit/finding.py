@@ -11,6 +11,7 @@ from ..litellm_release import ALL, Range, Release
 from ..problems import Path, dotted
 from ..yaml_document import Document
 from .config import Config
+from .guesses import Guesses
 from .names import Names
 from .walk import Walker
 
@@ -80,6 +81,11 @@ class Subject:
     def names(self) -> Names:
         """Which name leads to which deployments."""
         return Names(self.config, self.release)
+
+    @cached_property
+    def guesses(self) -> Guesses:
+        """What misspelt names were meant to be."""
+        return Guesses()
 
     @cached_property
     def walker(self) -> Walker:

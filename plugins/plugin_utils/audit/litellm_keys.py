@@ -33,6 +33,7 @@ def newest() -> Release:
     return content()[0][-1]
 
 
+@cache
 def possible(section: str, release: Release) -> frozenset[str]:
     """The names that a release may know: those of the asked releases around it."""
     above = min((one for one in content()[0] if one >= release), default=newest())

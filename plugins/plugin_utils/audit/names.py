@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from functools import cached_property
-from itertools import islice
 
 from ..litellm_release import Release
-from ..problems import suggestion
 from .config import CHAIN_SECTIONS, Chain, Config, Deployment, mapping, text
 
-# A message names no more than that.
-MOST_NAMES = 30
+# Names held against wildcards whose longest part they have; a home lab has dozens.
+MOST_COMPARISONS = 50_000
 
 
 class Names:
@@ -22,6 +18,7 @@ class Names:
         self._config, self._release = config, release
         self._found: dict[str, tuple[Deployment, ...]] = {}
         self._answering: dict[str, tuple[Deployment, ...]] = {}
+        self._comparisons = 0
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
         """Empty: nothing answers to that name. A router's own entry stands for itself."""
@@ -32,7 +29,12 @@ class Names:
 
     def known(self, name: str) -> bool:
         """Whether a request with that name is taken; of models that come from elsewhere nobody can say that it is not."""
-        return bool(self.deployments(name)) or name in self._elsewhere or self._config.has_models_elsewhere
+        return bool(self.deployments(name)) or name in self._elsewhere or self._config.has_models_elsewhere or self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file has too many wildcards to hold every name against them: no name can then be called unknown."""
+        return self._comparisons > MOST_COMPARISONS
 
     def group(self, name: str) -> str:
         """The name of the group behind a name: an alias leads one hop."""
@@ -85,12 +87,17 @@ class Names:
         return {name: tuple(items) for name, items in found.items()}
 
     def _by_pattern(self, name: str) -> tuple[Deployment, ...]:
-        """Groups such as ``openai/*``."""
-        return tuple(item for parts, items in self._patterns if _fits(name, parts) for item in items)
+        """Groups such as ``openai/*``. Most do not fit by their longest part already."""
+        if self.is_cut:
+            return ()
+        near = [(parts, items) for longest, parts, items in self._patterns if longest in name]
+        self._comparisons += len(near)
+        return tuple(item for parts, items in near if _fits(name, parts) for item in items)
 
     @cached_property
-    def _patterns(self) -> list[tuple[list[str], tuple[Deployment, ...]]]:
-        return [(name.split("*"), items) for name, items in self._config.groups.items() if "*" in name]
+    def _patterns(self) -> list[tuple[str, list[str], tuple[Deployment, ...]]]:
+        split = ((name.split("*"), items) for name, items in self._config.groups.items() if "*" in name)
+        return [(max(parts, key=len), parts, items) for parts, items in split]
 
     @cached_property
     def _elsewhere(self) -> frozenset[str]:
@@ -114,16 +121,6 @@ def _fits(name: str, parts: list[str]) -> bool:
             return False
         place = found + len(part)
     return True
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """``Did you mean X? Known: …``; of very many names only the nearest of those that look alike."""
-    names = list(known)
-    if len(names) <= MOST_NAMES:
-        return suggestion(word, names)
-    alike = (name for name in names if abs(len(name) - len(word)) <= 2 and name[:1] == word[:1])
-    close = difflib.get_close_matches(word, islice(alike, MOST_NAMES), n=1)
-    return f"Did you mean {close[0]}?" if close else f"It is none of the {len(names)} that are known."
 
 
 def tier_names(router: Deployment) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from ..litellm_release import releases
 from ..problems import Path, shown
 from .config import CHAIN_SECTIONS, CHAINS, Chain
 from .finding import Edit, Found, Subject, rule
-from .names import meant, tier_names
+from .names import tier_names
 from .survival import survival
 from .walk import ORDER_FAILOVER
 
@@ -76,7 +76,7 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         for target in chain.targets:
             if not subject.names.known(target.name):
-                mend = meant(target.name, subject.config.callable)
+                mend = subject.guesses.meant(target.name, subject.config.callable)
                 yield Found(target.path, f"{target.name}, which nothing answers to", "a group or an alias", mend)
 
 
@@ -84,7 +84,12 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
 def fallback_key_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         if chain.key is not None and not subject.names.known(chain.key):
-            yield Found(chain.path, f"a chain for {chain.key}", "a group or an alias", meant(chain.key, subject.config.callable))
+            yield Found(
+                chain.path,
+                f"a chain for {chain.key}",
+                "a group or an alias",
+                subject.guesses.meant(chain.key, subject.config.callable),
+            )
 
 
 @rule("fallback-key-repeated", "error", "The first chain of a name wins; the others are never used.")
@@ -163,7 +168,7 @@ def _on_own_hosts(subject: Subject) -> Iterator[tuple[Chain, Found]]:
 
 def _other_hosts(subject: Subject, name: str, own: frozenset[str]) -> frozenset[str]:
     embedding = any(item.is_embedding for item in subject.names.models(name))
-    return frozenset(item.host for item in subject.config.models if item.is_embedding == embedding) - own
+    return subject.config.hosts_by_kind[embedding] - own
 
 
 @rule(

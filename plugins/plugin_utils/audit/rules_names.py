@@ -9,7 +9,7 @@ from ..problems import Path
 from .config import Deployment, mapping, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
-from .names import meant, tier_names, tier_places
+from .names import tier_names, tier_places
 
 TIERS = ("SIMPLE", "MEDIUM", "COMPLEX", "REASONING")
 
@@ -36,7 +36,7 @@ def alias_without_hidden(subject: Subject) -> Iterator[Found]:
 def alias_dangling(subject: Subject) -> Iterator[Found]:
     for alias, target in subject.config.aliases.items():
         if target not in subject.config.aliases and not subject.names.known(alias):
-            mend = meant(target, subject.config.groups)
+            mend = subject.guesses.meant(target, subject.config.groups)
             yield Found(
                 subject.config.alias_path(alias), f"{alias}, which stands for {target}", "a group of the model list", mend
             )
@@ -110,7 +110,7 @@ def complexity_tier_unresolved(subject: Subject) -> Iterator[Found]:
                     (*router.path, "litellm_params", *place),
                     f"{name}, which nothing answers to",
                     "a group or an alias",
-                    meant(name, names),
+                    subject.guesses.meant(name, names),
                 )
 
 

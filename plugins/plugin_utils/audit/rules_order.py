@@ -9,7 +9,6 @@ from ..problems import shown
 from .config import Deployment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
-from .names import meant
 from .walk import ORDER_FAILOVER
 
 # Strategies that take rpm and tpm as weights or not at all (reference 2.3).
@@ -116,7 +115,12 @@ def strategy_unknown(subject: Subject) -> Iterator[Found]:
     value = subject.config.section("router_settings").get("routing_strategy")
     strategies = known("routing_strategies", subject.release)
     if value is not None and not (isinstance(value, str) and value in strategies):
-        yield Found(("router_settings", "routing_strategy"), shown(value), "a strategy that exists", meant(value, strategies))
+        yield Found(
+            ("router_settings", "routing_strategy"),
+            shown(value),
+            "a strategy that exists",
+            subject.guesses.meant(value, strategies),
+        )
 
 
 @rule(
@@ -148,4 +152,5 @@ def routing_group_strategy(subject: Subject) -> Iterator[Found]:
         value = text(mapping(group).get("routing_strategy"))
         if value and value not in strategies:
             path = ("router_settings", "routing_groups", index, "routing_strategy")
-            yield Found(path, shown(value), "a strategy that exists", meant(value, strategies))
+            mend = subject.guesses.meant(value, strategies)
+            yield Found(path, shown(value), "a strategy that exists", mend)

@@ -11,7 +11,6 @@ from ..problems import shown
 from .config import OLLAMA, OLLAMA_PORT, Deployment, is_environment, mapping, number, port_of, text, without_password
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
-from .names import meant
 
 # What LiteLLM's Ollama providers refuse with 400 when parameters are not dropped (reference 6).
 REFUSED_BY_OLLAMA = ("logit_bias", "presence_penalty", "parallel_tool_calls")
@@ -133,7 +132,7 @@ def provider_unknown(subject: Subject) -> Iterator[Found]:
             continue
         path = (*item.path, "litellm_params", "model")
         got = f"the provider {item.prefix} of {item.model}" if item.prefix else f"{item.model} without a provider"
-        mend = meant(item.prefix, providers).partition("Known:")[0] if item.prefix else ""
+        mend = subject.guesses.meant(item.prefix, providers).partition("Known:")[0] if item.prefix else ""
         yield Found(
             path, got, "a provider that LiteLLM knows", f"{mend}Write the provider first: ollama_chat/…, openai/… and so on."
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from ..litellm_release import releases
+from ..problems import LONGEST_WORD
 from .config import Deployment, is_environment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
+from .guesses import distance
 from .litellm_keys import known, newest, possible
 
 SECTIONS = ("router_settings", "general_settings", "litellm_settings")
@@ -68,32 +70,18 @@ LONG = 10
 
 def _slip(word: str, names: frozenset[str]) -> str | None:
     """The name that was meant: another case or dashes, or one letter too many, too few, wrong or swapped (two in long names)."""
-    plain = re.sub(r"[-_ ]", "", word).lower()
-    for name in sorted(names):
-        other = name.replace("_", "")
-        allowed = 2 if len(other) >= LONG else 1
-        if plain == other or (abs(len(plain) - len(other)) <= allowed and _distance(plain, other) <= allowed):
+    plain = re.sub(r"[-_ ]", "", word[: LONGEST_WORD + 1]).lower()
+    for name, other, allowed in _plain(names) if len(word) <= LONGEST_WORD else ():
+        if plain == other or (abs(len(plain) - len(other)) <= allowed and distance(plain, other, allowed) <= allowed):
             return name
     return None
 
 
-def _distance(one: str, other: str) -> int:
-    """Letters to add, drop, change or swap with their neighbour."""
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for row, letter in enumerate(one, 1):
-        line = [row]
-        for column, wanted in enumerate(other, 1):
-            cost = min(last[column] + 1, line[-1] + 1, last[column - 1] + (letter != wanted))
-            if row > 1 and column > 1 and (letter, one[row - 2]) == (other[column - 2], wanted):
-                cost = min(cost, before[column - 2] + 1)
-            line.append(cost)
-        before, last = last, line
-    return last[-1]
-
-
-def _nearest(word: object, names: frozenset[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(str(word), sorted(names), n=1, cutoff=NEAR)), None)
+@cache
+def _plain(names: frozenset[str]) -> tuple[tuple[str, str, int], ...]:
+    """Each name, how it is compared, and how many letters may be wrong."""
+    plain = ((name, name.replace("_", "")) for name in sorted(names))
+    return tuple((name, other, 2 if len(other) >= LONG else 1) for name, other in plain)
 
 
 @rule("key-unknown", "error", "LiteLLM ignores a setting that it does not know, most often without a word.")
@@ -104,8 +92,8 @@ def key_unknown(subject: Subject) -> Iterator[Found]:
             if key not in names and not _misplaced(section, key):
                 others = [name for name in SECTIONS if key in possible(name, subject.release)]
                 # A later release than all that were asked may know it: only a slip is sure then.
-                if subject.release <= newest() or others or _nearest(key, names):
-                    yield _unknown((section, key), f"{key} in {section}", names, others)
+                if subject.release <= newest() or others or subject.guesses.near(key, names, NEAR):
+                    yield _unknown(subject, (section, key), names, others)
 
 
 def _misplaced(section: str, key: object) -> bool:
@@ -115,8 +103,8 @@ def _misplaced(section: str, key: object) -> bool:
     return key in HEALTH
 
 
-def _unknown(path: tuple[str | int, ...], got: str, names: frozenset[str], others: list[str] | None = None) -> Found:
-    near = _nearest(path[-1], names)
+def _unknown(subject: Subject, path: tuple[str | int, ...], names: frozenset[str], others: list[str] | None = None) -> Found:
+    near, got = subject.guesses.near(path[-1], names, NEAR), f"{path[-1]} in {path[-2]}"
     mend = f"Move it to {others[0]}." if others else f"Did you mean {near}?" if near else "Take it out."
     return Found(path, got, "a setting that this release knows", mend)
 
@@ -150,7 +138,7 @@ def complexity_key_unknown(subject: Subject) -> Iterator[Found]:
         for key in mapping(router.params.get("complexity_router_config")):
             if key not in names:
                 path = (*router.path, "litellm_params", "complexity_router_config", key)
-                yield _unknown(path, f"{key} in complexity_router_config", names)
+                yield _unknown(subject, path, names)
 
 
 @rule(

@@ -13,7 +13,7 @@ from .walk import Walk, Walker
 
 # More than that is no home lab; the sets of two grow with the square.
 MOST_HOSTS = 40
-MOST_ROWS = 10_000
+MOST_ROWS = 4_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def followed(config: Config) -> str | None:
     """What of a large file the matrix shows, None where it shows all of it."""
     names, downs = _kept(config, 2)
     hosts = _hosts(config)
-    if len(names) == len(config.callable) and len(downs) == len(_downs(hosts, 2)) and len(hosts) <= MOST_HOSTS:
+    if len(names) == len(config.callable) and len(hosts) <= MOST_HOSTS and len(downs) == len(_downs(hosts, 2)):
         return None
     sets = "sets of up to two" if len(downs) > 1 + len(hosts) else "single"
     return f"only {len(names)} of {len(config.callable)} names and {sets} hosts of the first {MOST_HOSTS} are followed"

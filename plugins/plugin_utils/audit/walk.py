@@ -26,7 +26,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, JITTER = 0.5, 8.0, 1.75
 # A request in a loop is cut there; it is far beyond anything that a client waits for.
 MOST_ATTEMPTS = 500
 # All ways of one file together; a file with more of them is followed that far.
-MOST_WORK = 150_000
+MOST_WORK = 100_000
+# So many names in a chain cost as much as one attempt.
+CHEAP = 8
 # A name that leads to more others is followed anew for each set of hosts.
 MOST_NEAR = 64
 
@@ -83,6 +85,8 @@ class Walker:
         self._known: dict[tuple[str, frozenset[str]], Walk] = {}
         self._reached: dict[str, frozenset[str] | None] = {}
         self._ranked: dict[str, list[list[Deployment]]] = {}
+        self._leading: dict[str, set[str]] = {}
+        self._once = release >= NAMES_ONCE
         self._left = MOST_WORK
         wanted = number(config.setting("max_fallbacks", *CHAIN_SECTIONS))
         self._deepest = int(wanted) if wanted is not None and 0 <= wanted < MOST_ATTEMPTS else MOST_FALLBACKS
@@ -109,9 +113,11 @@ class Walker:
         return self._reached[name]
 
     def _leads(self, name: str) -> set[str]:
-        chain = self._names.chain(name)
-        tiers = (tier for item in self._names.deployments(name) if item.is_router for _place, tier in tier_places(item))
-        return {*tiers, *(target.name for target in (chain.targets if chain else ()))}
+        if name not in self._leading:
+            chain = self._names.chain(name)
+            tiers = (tier for item in self._names.deployments(name) if item.is_router for _place, tier in tier_places(item))
+            self._leading[name] = {*tiers, *(target.name for target in (chain.targets if chain else ()))}
+        return self._leading[name]
 
     def _walked(self, name: str, down: frozenset[str]) -> Walk:
         embedding = any(item.is_embedding for item in self._names.models(name))
@@ -144,7 +150,9 @@ class Walker:
             return self._routed(request, step[0], items[0], depth)
         if self._answered(request, step):
             return True
-        following = [entry for entry in self._following(request, step) if not self._done(request, entry)]
+        following = self._following(request, step)
+        request.way.work += len(following) // CHEAP
+        following = [entry for entry in following if not self._done(request, entry)]
         if depth >= self._deepest:
             request.too_deep += following
             return False
@@ -157,7 +165,7 @@ class Walker:
 
     def _done(self, request: _Request, entry: Step) -> bool:
         """Whether a release that asks nobody twice has asked that."""
-        return self._release >= NAMES_ONCE and entry in request.seen
+        return self._once and entry in request.seen
 
     def _following(self, request: _Request, step: Step) -> list[Step]:
         name, level = step
@@ -200,7 +208,8 @@ class Walker:
 
     def _spent(self, level: list[Deployment], serving: list[Deployment], way: Walk) -> bool:
         """Failed attempts on a level; True if one that serves is found among them, for certain or by luck."""
-        dead = [item for item in level if item not in serving]
+        alive = set(serving)
+        dead = [item for item in level if item not in alive]
         tries = 1 + self._config.retries
         if serving and (self._spreads or tries > 1):
             way.certain = way.certain and self._spreads

@@ -106,6 +106,15 @@ LARGE: dict[str, dict[str, Any]] = {
         "model_list": deployments(300, "g{0}", "h{0}"),
         "router_settings": {"fallbacks": [{f"x{number}": [f"y{number}"]} for number in range(1000)]},
     },
+    "misspelt": {
+        "model_list": deployments(30, "ab" * 90 + "{0}", "h{0}"),
+        "router_settings": {"fallbacks": [{"ab" * 90 + f"x{number}": ["ba" * 90 + f"{number}"]} for number in range(100)]},
+    },
+    "thousands": {"model_list": deployments(2000, "g{0}", "h{0}"), "router_settings": chains(1000, 1)},
+    "wildcards-of-wildcards": {
+        "model_list": deployments(1500, "*a" * 20 + "{0}*", "h{0}"),
+        "router_settings": {"fallbacks": [{"a" * 60 + f"{number}": ["a" * 60 + f"b{number}"]} for number in range(1000)]},
+    },
     "wildcards": {"model_list": deployments(300, "*a{0}*b*c*", "h{0}"), "router_settings": chains(300, 2)},
     "routers": {
         "model_list": [
