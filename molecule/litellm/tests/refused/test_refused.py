@@ -14,6 +14,11 @@ from tests.litellm_breakages import AUDIT, BREAKAGES, CANARY, ENGINE_BREAKAGES, 
 from tests.proxy.load import Load
 
 VERSION = "1.106.2"
+# Another master key and a client less: what a gate refuses must not have brought the one nor taken the other.
+OTHER_KEYS = {
+    "litellm_master_key": "sk-never-to-be-served",
+    "litellm_clients": {"notebook": {"models": ["coding"], "key": lab.GIVEN_KEY}},
+}
 WORK = "/opt/broken"
 
 
@@ -26,10 +31,12 @@ def config(host: Any) -> dict[str, Any]:
 def clients(host: Any) -> Iterator[Load]:
     """Eight clients that ask all the time, whatever is tried; and the router afterwards is the one of before."""
     before = lab.identity(host), lab.files(host)
+    keys = lab.master_key(host), lab.made_key(host)
     with Load(lab.url(), lab.master_key(host), lab.request_body, lab.PAUSE_S) as load:
         yield load
     assert load.failures == []
     assert lab.identity(host) == before[0]
+    assert (lab.master_key(host), lab.made_key(host)) == keys
     assert [line for line in lab.files(host) if line not in before[1]] == []
 
 
@@ -73,12 +80,24 @@ def test_some_are_seen_by_the_canary_alone(host: Any, config: dict[str, Any], ch
 DEPLOYMENTS: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
     "audit": ({}, BREAKAGES["unknown strategy"], [AUDIT, "round-robin"]),
     "router": (
-        {"litellm_audit_threshold": "none"},
+        {"litellm_audit_threshold": "none", **OTHER_KEYS},
         BREAKAGES["dangling alias"],
         [ROUTER, "tools_slow", "model_group_alias.quick"],
     ),
-    "wrong port": ({}, ENGINE_BREAKAGES["wrong port"], [CANARY, "{alias}"]),
+    "wrong port": (OTHER_KEYS, ENGINE_BREAKAGES["wrong port"], [CANARY, "{alias}"]),
     "another model": ({}, ENGINE_BREAKAGES["engine of another mode"], [CANARY, "embedding"]),
+    "secret that nobody gives": (
+        {},
+        lambda config: config["general_settings"].update(
+            coordination_redis={"host": "redis.lan", "password": "os.environ/REDIS_PASSWORD"}
+        ),
+        ["REDIS_PASSWORD", "litellm_secrets"],
+    ),
+    "client with the master key": (
+        {"litellm_master_key": lab.GIVEN_KEY},
+        dict,
+        ["client notebook has the master key"],
+    ),
     "stolen release": ({"litellm_version": "1.82.8"}, dict, ["1.82.8", "MAL-2026-2144"]),
     "unknown client's name": (
         {"litellm_clients": {"guest": {"models": ["painting"]}}},
