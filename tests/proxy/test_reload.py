@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engines.servers import environment, free_port
 from tests.proxy.load import Load
+from tests.proxy.supervised import DRAIN_S, FILES, KEY, PATIENCE_S, Supervised, wait
 from tests.rules.environments import PINNED, Unavailable, python_of
 
-FILES = Path(__file__).resolve().parents[2] / "roles" / "litellm" / "files"
-KEY = "sk-of-the-test-0123456789"
-# The router ends by itself, whatever the test does.
-LIFE_S = 300
-DRAIN_S = 60
-PATIENCE_S = 120.0
 WORDS = 6
 
 
@@ -76,17 +67,14 @@ def request_body(number: int) -> dict[str, Any]:
     return {"model": "fast", "messages": messages, **({"stream": True} if number % 3 == 0 else {})}
 
 
-class Lab:
-    """A router's folder with generations in it, and its process."""
+class Lab(Supervised):
+    """A router with LiteLLM behind it."""
 
     def __init__(self, folder: Path, python: str, backend: str) -> None:
-        self.folder, self.python, self.backend = folder, python, backend
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self.state_file = folder / "state.json"
-        (folder / "router.env").write_text(f"LITELLM_MASTER_KEY={KEY}\n")
+        super().__init__(folder)
+        self.python, self.backend = python, backend
         self.write("one")
         self.turn("one")
-        self.process: Any = None
 
     def write(self, revision: str, **general: Any) -> None:
         """A generation; its deployment's id is its name."""
@@ -96,62 +84,10 @@ class Lab:
             "router_settings": {"num_retries": 0, "timeout": 30},
             "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True, **general},
         }
-        place = self.folder / revision
-        place.mkdir()
-        (place / "config.yaml").write_text(yaml.safe_dump(config))
-        command = [self.python, str(FILES / "serve_generation.py"), str(place / "config.yaml")]
-        variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "NO_PROXY": "*"}
-        said = {"revision": revision, "command": command, "environment": variables, "secrets": str(self.folder / "router.env")}
-        (place / "generation.json").write_text(json.dumps({**said, "drain_s": DRAIN_S, "start_limit_s": PATIENCE_S}))
-
-    def turn(self, revision: str) -> None:
-        (self.folder / "new").symlink_to(revision)
-        (self.folder / "new").replace(self.folder / "current")
-
-    def reload(self, revision: str) -> None:
-        self.turn(revision)
-        os.kill(self.process.pid, signal.SIGHUP)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        host, port = self.url.rpartition("/")[2].split(":")
-        command = [sys.executable, str(FILES / "serve_router.py"), "--current", str(self.folder / "current")]
-        place = ["--state", str(self.state_file), "--host", host, "--port", port]
-        with (self.folder / "router.log").open("wb") as log:
-            self.process = subprocess.Popen([*command, *place], stdout=log, stderr=log, env=environment({}))
-        alarm = threading.Timer(LIFE_S, self.process.kill)
-        alarm.start()
-        try:
-            yield
-        finally:
-            alarm.cancel()
-            self.process.terminate()
-            try:
-                self.process.wait(DRAIN_S + 20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def generations(self, stage: str) -> list[dict[str, Any]]:
-        try:
-            return [one for one in self.state()["generations"] if one["stage"] == stage]
-        except OSError:
-            return []
-
-    def state(self) -> dict[str, Any]:
-        return json.loads(self.state_file.read_text())
-
-    def serves(self, revision: str) -> bool:
-        return [one["revision"] for one in self.generations("serving")] == [revision]
-
-
-def wait(condition: Callable[[], bool]) -> bool:
-    ends = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > ends:
-            return False
-        time.sleep(0.1)
-    return True
+        path = self.folder / revision / "config.yaml"
+        command = [self.python, str(FILES / "serve_generation.py"), str(path)]
+        self.describe(revision, command, {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "NO_PROXY": "*"})
+        path.write_text(yaml.safe_dump(config))
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +139,29 @@ def test_one_that_dies_is_started_again_and_requests_wait(lab: Lab) -> None:
         load.wait_for(16)
     assert load.failures == []
     assert lab.serves("three")
+
+
+def test_another_program_takes_over_and_nobody_notices(lab: Lab) -> None:
+    (before,) = lab.generations("serving")
+    slow = Load(lab.url, KEY, lambda _number: {**request_body(3), "messages": [{"role": "user", "content": "20.0"}]})
+    stream = threading.Thread(target=lambda: slow.ask(slow.connect(), 0))
+    Backend.asked.clear()
+    stream.start()
+    assert Backend.asked.wait(PATIENCE_S)
+    wanted = lab.install("# A later version.\n")
+    lab.write("four")
+    with Load(lab.url, KEY, request_body) as load:
+        load.wait_for(30)
+        lab.reload("four")
+        assert wait(lambda: lab.serves("four"))
+        assert [one["pid"] for one in lab.generations("draining")] == [before["pid"]]
+        while stream.is_alive():
+            load.wait_for(30)
+    assert (load.failures, slow.failures, slow.answered) == ([], [], 1)
+    assert set(load.by_deployment) == {"three", "four"}
+    assert lab.state()["router"] == {"revision": wanted, "refused": None}
+    assert lab.state()["pid"] == lab.process.pid
+    assert wait(lambda: not lab.generations("draining"))
 
 
 def test_the_end_waits_for_what_is_under_way(lab: Lab) -> None:

@@ -3,8 +3,9 @@
 """One generation of the proxy: LiteLLM's own command line on a socket that somebody else opened.
 
 `serve_generation.py CONFIG`, with these variables: ROUTER_LISTEN_FD (the listening socket), ROUTER_READY_FD (a pipe, gets the
-word `ready` when requests are answered), ROUTER_DRAIN_S (how long requests that are under way may take after SIGTERM), and
-ROUTER_CONNECT_S (how long a connection to an engine may take to be made; without it as long as an answer may).
+word `ready` when requests are answered, and then a dot every few seconds while the event loop turns), ROUTER_DRAIN_S (how long
+requests that are under way may take after SIGTERM), and ROUTER_CONNECT_S (how long a connection to an engine may take to be made;
+without it as long as an answer may).
 
 LiteLLM gives neither a socket nor a time to uvicorn, so `uvicorn.run` is replaced before its command line calls it. It ends by
 itself when the process that started it is gone.
@@ -13,14 +14,18 @@ itself when the process that started it is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import math
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
-READY = b"ready"
+READY, BEAT = b"ready", b"."
 # What LiteLLM takes from a body (headers end up there) about times, tries, who answers instead, and how an engine is spoken to. A
 # deployment that fails because of it would be left alone for everybody, so only the administrator's is taken.
 CONTROLS = {
@@ -34,22 +39,32 @@ CONTROLS = {
 # still carry a request, which is answered with the word that it was the last one.
 LINGER_S = 5.5
 POLL_S = 0.1
+# uvicorn ticks ten times a second.
+TICKS_PER_BEAT = 50
 
 
 class Generation(uvicorn.Server):
     """uvicorn that says when it is ready, and that loses no request when it ends."""
 
-    def __init__(self, config: uvicorn.Config, ready_fd: int) -> None:
+    def __init__(self, config: uvicorn.Config, ready_fd: int, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self.ready_fd, self.parent = ready_fd, os.getppid()
+        self.ready_fd, self.parent, self.started_too = ready_fd, os.getppid(), started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """The application's start is part of it: after this every request is answered."""
         await super().startup(sockets)
-        os.write(self.ready_fd, READY)
-        os.close(self.ready_fd)
+        self.started_too()
+        os.set_blocking(self.ready_fd, False)
+        self.say(READY)
+
+    def say(self, word: bytes) -> None:
+        """To whoever started it. A pipe that is full or closed is no reason to stop serving."""
+        with contextlib.suppress(OSError):
+            os.write(self.ready_fd, word)
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_PER_BEAT == 0:
+            self.say(BEAT)
         self.should_exit = self.should_exit or os.getppid() != self.parent
         return await super().on_tick(counter)
 
@@ -68,6 +83,8 @@ class Generation(uvicorn.Server):
             for one in [one for one, since in idle.items() if loop.time() - since > LINGER_S]:
                 one.shutdown()
             await asyncio.sleep(POLL_S)
+        # uvicorn begins to count anew.
+        self.config.timeout_graceful_shutdown = max(math.ceil(ends - loop.time()), 1)
         await super().shutdown(sockets)
 
 
@@ -77,20 +94,19 @@ def is_idle(connection: Any) -> bool:
     return cycle is None or cycle.response_complete
 
 
-def serve(app: str, workers: int = 1, **settings: Any) -> None:
-    """What LiteLLM's command line calls instead of uvicorn.run."""
+def serve(app: str, workers: int = 1, started: Callable[[], None] = lambda: None, **settings: Any) -> None:
+    """What LiteLLM's command line calls instead of uvicorn.run; `started` is called when the application has started."""
     listener = socket.socket(fileno=int(os.environ["ROUTER_LISTEN_FD"]))
     config = uvicorn.Config(app, **settings, timeout_graceful_shutdown=int(os.environ["ROUTER_DRAIN_S"]))
-    Generation(config, int(os.environ["ROUTER_READY_FD"])).run(sockets=[listener])
+    Generation(config, int(os.environ["ROUTER_READY_FD"]), started).run(sockets=[listener])
 
 
-def limit_connecting(connect_s: float) -> None:
+def connect_limit(connect_s: float) -> Any:
     """A host without power does not even refuse: only a time for connecting tells it from one that thinks for long.
 
     A deployment of LiteLLM's configuration has one number for connecting, waiting and reading, so the number is divided here.
     """
     import httpx
-    import litellm
     from litellm.integrations.custom_logger import CustomLogger
 
     class ConnectLimit(CustomLogger):
@@ -100,12 +116,11 @@ def limit_connecting(connect_s: float) -> None:
                 kwargs["timeout"] = httpx.Timeout(timeout, connect=min(timeout, connect_s))
             return kwargs
 
-    litellm.callbacks.append(ConnectLimit())
+    return ConnectLimit()
 
 
-def limit_clients() -> None:
+def client_limit() -> Any:
     """What a request says beside its question is taken from the administrator only."""
-    import litellm
     from litellm.integrations.custom_logger import CustomLogger
     from litellm.proxy._types import LitellmUserRoles
 
@@ -115,16 +130,24 @@ def limit_clients() -> None:
                 for name in [name for name in data if name in CONTROLS or name.startswith("mock_")]:
                     del data[name]
 
-    litellm.callbacks.append(ClientLimit())
+    return ClientLimit()
+
+
+def keep(limits: list[Any]) -> None:
+    """See to it that LiteLLM asks them. A configuration whose callbacks are a text and no list replaces all that were there."""
+    import litellm
+
+    litellm.callbacks.extend(limit for limit in limits if limit not in litellm.callbacks)
 
 
 def main() -> None:
-    uvicorn.run = serve
     from litellm import run_server
 
+    limits = [client_limit()]
     if "ROUTER_CONNECT_S" in os.environ:
-        limit_connecting(float(os.environ["ROUTER_CONNECT_S"]))
-    limit_clients()
+        limits.append(connect_limit(float(os.environ["ROUTER_CONNECT_S"])))
+    keep(limits)
+    uvicorn.run = functools.partial(serve, started=functools.partial(keep, limits))
     # The port is that of the socket; LiteLLM looks whether its default one is free.
     sys.argv = ["litellm", "--config", sys.argv[1], "--host", "127.0.0.1", "--port", "1", "--telemetry", "False"]
     run_server()

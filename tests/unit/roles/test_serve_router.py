@@ -39,6 +39,7 @@ def decided(generations, asked=False, stopping=False, retry_at=0.0):
 
 
 SERVES = generation()
+HANGS = generation(beat=NOW - 120.1)
 # name -> (what is there, what else was seen, steps)
 CASES = {
     "begins": ([], {"asked": True}, ["start"]),
@@ -70,6 +71,32 @@ CASES = {
         {},
         ["crashed one", "promote two"],
     ),
+    "the event loop turns": ([generation(beat=NOW - 119.9)], {}, []),
+    "the event loop stands still": ([HANGS], {}, ["again"]),
+    "it stands still, and the fresh one did not come up": ([HANGS], {"retry_at": NOW + 1}, []),
+    "it stands still while the fresh one starts": ([HANGS, generation(stage="starting")], {}, []),
+    "the fresh one answers": ([HANGS, generation("two", "starting", ready=True)], {}, ["promote two", "kill one"]),
+    "it turns again when the fresh one answers": (
+        [generation(beat=NOW - 1), generation("two", "starting", ready=True)],
+        {},
+        ["promote two", "drain one"],
+    ),
+    "another one drains, the older one hurries": (
+        [generation("one", "draining", 69), generation("two", "draining", 60.1), generation("three")],
+        {},
+        ["kill one"],
+    ),
+    "it may hurry": ([generation("one", "draining", 65), generation("two", "draining", 59.9), generation("three")], {}, []),
+    "nobody hurries at the end": (
+        [generation("one", "draining", 69), generation("two", "draining", 60.1)],
+        {"stopping": True},
+        [],
+    ),
+    "what was killed is gone": ([SERVES, generation("two", "killed", ended=True)], {}, ["forget two"]),
+    "what was killed is waited for": ([SERVES, generation("two", "killed", 9.9)], {}, []),
+    "what was killed does not go": ([SERVES, generation("two", "killed", 10.1)], {}, ["forget two"]),
+    "it stops, what was killed is waited for": ([generation("two", "killed", 9.9)], {"stopping": True}, []),
+    "a reload while what was killed is there": ([SERVES, generation("two", "killed", 1)], {"asked": True}, ["start"]),
     "it stops": ([SERVES], {"stopping": True}, ["drain one"]),
     "it stops amid a reload": ([SERVES, generation("two", "starting")], {"stopping": True}, ["drain one", "kill two"]),
     "it stops, one is finishing": ([generation(stage="draining")], {"stopping": True}, []),
@@ -129,11 +156,93 @@ def test_secrets_are_read_as_they_are():
     assert router.read_secrets(text) == {"LITELLM_MASTER_KEY": "sk-a=b", "OTHER": "x y"}
 
 
+def serving_router(tmp_path, **handed):
+    options = argparse.Namespace(state=str(tmp_path / "state.json"), current=str(tmp_path / "current"))
+    begins = {"listener": 5, "launches": 0, "crashes": 0, "retry_at": 0.0, "last": None, "generations": []}
+    return router.Router(options, argparse.Namespace(asked=False), router.Handed(**{**begins, **handed}), listener=None)
+
+
 def test_a_state_that_cannot_be_written_is_said_and_nothing_ends(tmp_path, capsys):
-    options = argparse.Namespace(state=str(tmp_path / "nowhere" / "state.json"))
-    serving = router.Router(options, listener=None)
+    serving = serving_router(tmp_path)
+    options = serving.options
+    options.state = str(tmp_path / "nowhere" / "state.json")
     serving.tell()
     assert "state.json cannot be written: No such file or directory" in capsys.readouterr().out
     options.state = str(tmp_path / "state.json")
     serving.tell()
     assert json.loads((tmp_path / "state.json").read_text())["generations"] == []
+
+
+def adopted(pid, **more):
+    one = generation(**more)
+    one.process = router.Adopted(pid)
+    return one
+
+
+def test_what_is_handed_over_arrives(monkeypatch):
+    there = [adopted(41, stage="draining", hears=-1), adopted(42, revision="two", hears=7, ready=True, beat=NOW - 3)]
+    handed = router.Handed(5, 3, 2, NOW + 4, there[1].wanted, there)
+    monkeypatch.setattr(router.time, "monotonic", lambda: NOW)
+    text = handed.write()
+    assert router.Handed.read(text) == handed
+    # The next program's clock is another one.
+    monkeypatch.setattr(router.time, "monotonic", lambda: NOW - 900)
+    read = router.Handed.read(text)
+    assert [(one.process.pid, one.hears, one.since, one.beat) for one in read.generations] == [
+        (41, -1, 90, None),
+        (42, 7, 90, 97),
+    ]
+    assert (read.listener, read.launches, read.crashes, read.retry_at, read.last) == (5, 3, 2, 104, there[1].wanted)
+
+
+@pytest.mark.parametrize("text", ['{"format": 99}', "{}", "no JSON"], ids=["another format", "nothing", "no JSON"])
+def test_what_another_program_hands_over_is_refused(text):
+    with pytest.raises((ValueError, KeyError)):
+        router.Handed.read(text)
+
+
+def unreadable(path):
+    path.write_bytes(b"LITELLM_MASTER_KEY=\xff")
+
+
+# what is wrong with the file of secrets -> what the refusal names
+SECRETS = {
+    "none": (lambda _path: None, "No such file"),
+    "no text": (unreadable, "utf-8"),
+}
+
+
+@pytest.mark.parametrize(("make", "named"), SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("verb", ["start", "again"])
+def test_what_cannot_be_started_is_refused_and_tried_again_later(tmp_path, make, named, verb):
+    (tmp_path / "current").mkdir()
+    secrets = tmp_path / "router.env"
+    make(secrets)
+    said = {**SAID, "secrets": str(secrets)}
+    (tmp_path / "current" / "generation.json").write_text(json.dumps(said))
+    last = router.read_wanted(str(tmp_path / "current"))
+    serving = serving_router(tmp_path, last=last)
+    serving.listener = argparse.Namespace(fileno=lambda: 5)
+    getattr(serving, verb)(router.Step(verb))
+    assert serving.refused["revision"] == "two"
+    assert named in serving.refused["reason"]
+    assert (serving.last, serving.generations, serving.crashes, serving.over) == (last, [], 1, False)
+
+
+def test_a_generation_says_that_it_answers_and_that_it_lives(tmp_path):
+    reads, writes = router.os.pipe()
+    one = generation(stage="starting", hears=reads)
+    serving = serving_router(tmp_path, generations=[one])
+    key = serving.waker.register(reads, router.selectors.EVENT_READ, one)
+    router.os.write(writes, b"ready")
+    serving.hear(key)
+    assert one.ready
+    first = one.beat
+    router.os.write(writes, b".")
+    serving.hear(key)
+    assert one.ready
+    assert one.beat >= first
+    # An earlier version's program says one word and closes.
+    router.os.close(writes)
+    serving.hear(key)
+    assert (one.ready, one.beat, one.hears) == (True, None, -1)
