@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 # Of a router that never ran; a file that was cut by a loss of power says no more.
-NOBODY: dict[str, Any] = {"pid": 0, "launches": 0, "generations": [], "last": None, "refused": None}
+NOBODY: dict[str, Any] = {"pid": 0, "launches": 0, "generations": [], "last": None, "refused": None, "router": None}
 
 # Of each generation.
 SAID = ("revision", "folder", "program", "stage", "pid")
@@ -28,7 +28,8 @@ def router_state(text: str, revision: str, before: dict[str, Any] | None = None)
 def _read(text: str) -> dict[str, Any]:
     try:
         said = json.loads(text)
-        told = {name: said[name] for name in NOBODY}
+        # A version of the program that hands over to none says nothing of itself.
+        told = {name: said[name] for name in NOBODY if name != "router"} | {"router": said.get("router")}
         told["generations"] = [{name: one[name] for name in SAID} for one in said["generations"]]
     except (ValueError, TypeError, KeyError):
         return {**NOBODY}

@@ -20,6 +20,7 @@ from tests.proxy.supervised import DRAIN_S, FILES, KEY, PATIENCE_S, Supervised, 
 from tests.rules.environments import PINNED, Unavailable, python_of
 
 WORDS = 6
+VARIABLES = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "NO_PROXY": "*", "ROUTER_CONNECT_S": "2"}
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -86,7 +87,7 @@ class Lab(Supervised):
         }
         path = self.folder / revision / "config.yaml"
         command = [self.python, str(FILES / "serve_generation.py"), str(path)]
-        self.describe(revision, command, {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "NO_PROXY": "*"})
+        self.describe(revision, command, VARIABLES)
         path.write_text(yaml.safe_dump(config))
 
 
@@ -158,10 +159,39 @@ def test_another_program_takes_over_and_nobody_notices(lab: Lab) -> None:
         while stream.is_alive():
             load.wait_for(30)
     assert (load.failures, slow.failures, slow.answered) == ([], [], 1)
-    assert set(load.by_deployment) == {"three", "four"}
+    assert set(load.by_deployment) == {before["revision"], "four"}
     assert lab.state()["router"] == {"revision": wanted, "refused": None}
     assert lab.state()["pid"] == lab.process.pid
     assert wait(lambda: not lab.generations("draining"))
+
+
+CALLBACK = """
+import json, pathlib
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+class Mine(CustomLogger):
+    async def async_pre_call_deployment_hook(self, kwargs, call_type):
+        names = [type(callback).__name__ for callback in litellm.callbacks]
+        pathlib.Path(__file__).with_name("callbacks.json").write_text(json.dumps(names))
+        return kwargs
+
+mine = Mine()
+"""
+
+
+def test_callbacks_of_the_configuration_do_not_take_the_place_of_ours(lab: Lab) -> None:
+    lab.write("callbacks")
+    place = lab.folder / "callbacks"
+    config = yaml.safe_load((place / "config.yaml").read_text())
+    (place / "config.yaml").write_text(yaml.safe_dump({**config, "litellm_settings": {"callbacks": "own.mine"}}))
+    (place / "own.py").write_text(CALLBACK)
+    lab.reload("callbacks")
+    assert wait(lambda: lab.serves("callbacks"))
+    load = Load(lab.url, KEY, request_body)
+    load.ask(load.connect(), 1)
+    assert load.failures == []
+    assert {"Mine", "ClientLimit", "ConnectLimit"} <= set(json.loads((place / "callbacks.json").read_text()))
 
 
 def test_the_end_waits_for_what_is_under_way(lab: Lab) -> None:

@@ -66,3 +66,10 @@ CUT = ["", "\0\0\0\0", '{"pid": 7, "laun', '{"pid": 7}', "[]", "null", "7", json
 def test_a_cut_file_is_nobodys(text):
     state = router_state(text, "new")
     assert (state["pid"], state["generations"], state["serving"], state["verdict"]) == (0, [], None, "waits")
+
+
+@pytest.mark.parametrize("more", [{}, {"router": {"revision": "d1", "refused": None}}], ids=["an earlier version", "this one"])
+def test_what_the_program_says_of_itself(more):
+    state = router_state(json.dumps({**SAME, **more}), "new")
+    assert state["router"] == more.get("router")
+    assert state["verdict"] == "serves"

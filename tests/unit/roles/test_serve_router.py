@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 PATH = Path(__file__).parents[3] / "roles" / "litellm" / "files" / "serve_router.py"
 SPEC = importlib.util.spec_from_file_location("serve_router", PATH)
@@ -199,6 +200,11 @@ def test_what_is_handed_over_arrives(monkeypatch):
 def test_what_another_program_hands_over_is_refused(text):
     with pytest.raises((ValueError, KeyError)):
         router.Handed.read(text)
+
+
+def test_the_role_restarts_a_program_that_hands_over_in_another_format():
+    variables = yaml.safe_load((PATH.parents[1] / "vars" / "main.yml").read_text(encoding="utf-8"))
+    assert variables["litellm_handover_format"] == str(router.FORMAT)
 
 
 def unreadable(path):
