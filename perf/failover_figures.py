@@ -12,6 +12,8 @@ from typing import Any
 
 # The settled part of a run: its last requests.
 SETTLED = 100
+# What an alias whose first host refuses may cost a request more: the median of all, and of those that have settled.
+REFUSED_ADDS_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def conventional(config: Mapping[str, Any]) -> dict[str, Any]:
         for number, item in enumerate(found, 1):
             item["model_name"] = alias if number == 1 else f"{alias}-{number}"
             del item["litellm_params"]["order"]
+            item["litellm_params"].pop("cooldown_time", None)
         models += found
         if found[1:]:
             fallbacks.append({alias: [item["model_name"] for item in found[1:]]})
@@ -66,11 +69,15 @@ def figures(before: Sequence[Request], beside: Sequence[Request], broken: Sequen
     """What a dead host adds to each request.
 
     ``before``: while both hosts were well. ``beside``: between those of ``broken``, for an alias that the dead host never served;
-    their median is what a request takes without a failure, in the same seconds on the same machine. ``paid`` are requests that
+    their median is what a request takes without a failure, in the same seconds on the same machine. The last requests are
+    compared with those between them, because a machine that does other work beside changes in minutes. ``paid`` are requests that
     tried the dead host first; ``straight_after`` counts the requests until the first that did not.
     """
     usual = median(request.seconds for request in beside)
     added = [request.seconds - usual for request in broken]
+    settled = broken[-SETTLED:]
+    late = [request.seconds for request in beside if request.sent_s >= settled[0].sent_s]
+    settled_usual = median(late) if late else usual
     straight = [number for number, request in enumerate(broken) if not request.tried_another and not request.failed]
     return {
         "requests": len(broken),
@@ -82,19 +89,36 @@ def figures(before: Sequence[Request], beside: Sequence[Request], broken: Sequen
         "broken_by_primary": sum(request.deployment == primary for request in broken),
         "added_s": spread(added),
         "first_added_s": added[0],
-        "settled_requests": len(added[-SETTLED:]),
-        "settled_added_s": spread(added[-SETTLED:]),
+        "settled_requests": len(settled),
+        "settled_added_s": spread([request.seconds - settled_usual for request in settled]),
         "paid": sum(request.tried_another for request in broken),
-        "settled_paid": sum(request.tried_another for request in broken[-SETTLED:]),
+        "settled_paid": sum(request.tried_another for request in settled),
         "paid_added_s": spread([more for more, request in zip(added, broken, strict=True) if request.tried_another]),
         "straight_after": straight[0] if straight else None,
         "lasted_s": broken[-1].sent_s + broken[-1].seconds - broken[0].sent_s,
     }
 
 
+def faults(result: Mapping[str, Any], layout: str, judge_times: bool = True) -> list[str]:
+    """What a run of this layout shows that must not be: no answer, and more time than a host that refuses may cost."""
+    if result["layout"] != layout:
+        return []
+    found, scenario = result["figures"], result["scenario"]
+    wrong = [f"{found['failed']} of {found['requests']} requests failed"] if found["failed"] else []
+    if found["healthy_failed"]:
+        wrong.append(f"{found['healthy_failed']} requests failed that no dead host had a part in")
+    if scenario == "refused" and judge_times:
+        for name, spread_s in (("all", found["added_s"]), ("the settled", found["settled_added_s"])):
+            if spread_s["median"] > REFUSED_ADDS_S:
+                wrong.append(
+                    f"the median of {name} requests is {spread_s['median']:.3f} s more, {REFUSED_ADDS_S:g} s is the most"
+                )
+    return [f"{scenario}: {what}" for what in wrong]
+
+
 HEAD = (
     "first host", "layout", "requests", "failed", "healthy: median", "95th", "added: first", "median", "95th", "max",
-    "last 100: median", "95th", "max", "paid", "straight after", "lasted",
+    "last 100: median", "95th", "max", "paid", "paid: median", "max", "straight after", "lasted",
 )  # fmt: skip
 
 
@@ -103,15 +127,16 @@ def table(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows = [list(HEAD)]
     for result in results:
         found = result["figures"]
-        added, settled, straight = found["added_s"], found["settled_added_s"], found["straight_after"]
+        added, settled, paid, straight = (found[key] for key in ("added_s", "settled_added_s", "paid_added_s", "straight_after"))
         times = (
             *(found["beside"]["median"], found["beside"]["p95"]),
             *(found["first_added_s"], added["median"], added["p95"], added["max"]),
             *(settled["median"], settled["p95"], settled["max"]),
         )
         counts = (str(found["requests"]), str(found["failed"]))
-        last = (str(found["paid"]), "never" if straight is None else str(straight), f"{found['lasted_s']:.0f} s")
-        rows.append([result["scenario"], result["layout"], *counts, *map(seconds, times), *last])
+        payers = (str(found["paid"]), seconds(paid["median"]), seconds(paid["max"]))
+        last = ("never" if straight is None else str(straight), f"{found['lasted_s']:.0f} s")
+        rows.append([result["scenario"], result["layout"], *counts, *map(seconds, times), *payers, *last])
     return rows
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perf.failover_figures import HEAD, Request, conventional, figures, lines, percentile, spread, table
+from perf.failover_figures import HEAD, Request, conventional, faults, figures, lines, percentile, spread, table
 from tests.proxy.router import Backend, config_of
 
 
@@ -27,7 +27,7 @@ def test_the_conventional_layout_has_a_group_for_each_deployment(config: dict[st
         "chat": "http://a:1/v1", "chat-2": "http://b:1/v1", "chat-3": "http://c:1/v1", "beside": "http://b:1/v1",
     }  # fmt: skip
     assert made["router_settings"] == {"fallbacks": [{"chat": ["chat-2", "chat-3"]}], "timeout": 5.0}
-    assert not [entry for entry in made["model_list"] if "order" in entry["litellm_params"]]
+    assert not [entry for entry in made["model_list"] if {"order", "cooldown_time"} & set(entry["litellm_params"])]
     # What ours was made of is left alone.
     config["model_list"].reverse()
     assert config == given
@@ -87,6 +87,13 @@ def test_added_seconds_are_those_above_requests_beside() -> None:
     assert found["healthy_failed"] == 0
 
 
+def test_the_last_requests_are_compared_with_those_between_them() -> None:
+    broken = [request(0.2, sent_s=1.0), *[request(0.8, sent_s=60.0)] * 100]
+    found = figures(WELL, [request(0.2, sent_s=0.5), request(0.2, sent_s=2.0), request(0.7, sent_s=61.0)], broken, "a")
+    assert found["added_s"]["median"] == pytest.approx(0.6)
+    assert found["settled_added_s"]["median"] == pytest.approx(0.1)
+
+
 def test_the_table_has_a_cell_for_each_heading() -> None:
     results = [{"scenario": "refused", "layout": "ours", "figures": figures(WELL, BESIDE, [request(0.25, True)], "a")}]
     head, row = table(results)
@@ -94,5 +101,28 @@ def test_the_table_has_a_cell_for_each_heading() -> None:
     assert dict(zip(head[:5], row[:5], strict=True)) == {
         "first host": "refused", "layout": "ours", "requests": "1", "failed": "0", "healthy: median": "0.200",
     }  # fmt: skip
-    assert (len(row), row[6], row[-2]) == (len(head), "0.050", "never")
+    assert (len(row), row[6], row[-5:-1]) == (len(head), "0.050", ["1", "0.050", "0.050", "never"])
     assert lines([["a", "b"], ["1", "2"]], markdown=True) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+# what is tested -> the healthy requests, those of the alias with the dead host, what is found wrong
+WRONG = {
+    "nothing": (WELL, [request(1.2, True), *[request(0.25)] * 200], []),
+    "a request failed": (WELL, [*[request(0.25)] * 2, request(0.2, True, 500, "")], ["1 of 3 requests failed"]),
+    "a healthy one failed": ([*WELL, request(0.1, status=500)], [request(0.25)], ["1 requests failed that no"]),
+    "all are slow": (WELL, [request(0.31)] * 200, ["the median of all", "the median of the settled"]),
+    "it begins well": (WELL, [*[request(0.2)] * 101, *[request(0.31)] * 100], ["the median of the settled"]),
+    "it ends well": (WELL, [*[request(0.31)] * 101, *[request(0.2)] * 100], ["the median of all"]),
+}
+
+
+@pytest.mark.parametrize(("before", "broken", "wrong"), WRONG.values(), ids=WRONG)
+def test_what_must_not_be(before: list[Request], broken: list[Request], wrong: list[str]) -> None:
+    found = {"scenario": "refused", "layout": "ours", "figures": figures(before, BESIDE, broken, "a")}
+    said = faults(found, "ours")
+    assert len(said) == len(wrong)
+    assert all(one.startswith(f"refused: {start}") for one, start in zip(said, wrong, strict=True))
+    # Few requests say nothing about times; a host that hangs costs what it costs; and the other layout is no promise of ours.
+    without_times = len([start for start in wrong if not start.startswith("the median")])
+    assert len(faults(found, "ours", judge_times=False)) == len(faults({**found, "scenario": "hanging"}, "ours")) == without_times
+    assert faults(found, "conventional") == []
