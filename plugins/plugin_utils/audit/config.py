@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,12 +70,24 @@ class Deployment:
     model: str
     params: Mapping[str, Any]
     info: Mapping[str, Any]
+    # What litellm_credential_name brings where the parameters themselves say nothing, and where that stands in the file.
+    credential: Mapping[str, Any] = field(default_factory=dict)
+    credential_path: Path = ()
 
     @cached_property
     def prefix(self) -> str | None:
         """What stands before the first slash of the model, or what custom_llm_provider says."""
         head, slash, _rest = self.model.partition("/")
-        return text(self.params.get("custom_llm_provider")) or (head if slash else None)
+        return text(self.given("custom_llm_provider")) or (head if slash else None)
+
+    def given(self, name: str) -> Any:
+        """A parameter: its own, else that of its credential."""
+        return self.params[name] if name in self.params else self.credential.get(name)
+
+    def place_of(self, name: str) -> Path:
+        """Where a parameter stands, or belongs."""
+        shared = name not in self.params and name in self.credential
+        return (*self.credential_path, name) if shared else (*self.path, "litellm_params", name)
 
     @cached_property
     def engine_model(self) -> str:
@@ -92,9 +105,9 @@ class Deployment:
 
     @cached_property
     def is_embedding(self) -> bool:
-        """By its mode, or where it has none by the name of the model."""
-        mode = text(self.info.get("mode"))
-        return mode == "embedding" if mode else "embed" in self.engine_model.lower()
+        """By its mode, or where it has none by the name of the model; a mode in litellm_params says what was meant."""
+        mode = text(self.info.get("mode")) or text(self.params.get("mode"))
+        return mode == "embedding" if mode else is_embedder(self.engine_model)
 
     @property
     def timeout_s(self) -> float | None:
@@ -102,12 +115,18 @@ class Deployment:
         return number(self.params.get("timeout")) or number(self.params.get("request_timeout"))
 
     @property
+    def retries(self) -> int | None:
+        """Its own, which counts instead of the router's."""
+        value = number(self.params.get("num_retries"))
+        return int(value) if value is not None and 0 <= value <= 1000 else None
+
+    @property
     def has_timeout(self) -> bool:
         return any(self.params.get(name) is not None for name in ("timeout", "request_timeout"))
 
     @property
     def base(self) -> str | None:
-        return text(self.params.get("api_base")) or text(self.params.get("base_url"))
+        return text(self.given("api_base")) or text(self.given("base_url"))
 
     @property
     def order(self) -> Any:
@@ -134,6 +153,16 @@ class Deployment:
     @property
     def _own_base(self) -> str | None:
         return f"http://localhost:{OLLAMA_PORT}" if self.prefix in OLLAMA else None
+
+
+# Models that make vectors and do not say so in their names; rerankers of the same families do not.
+EMBEDDERS = re.compile(r"(?:^|[/_-])(?:bge|e5|gte|all-minilm|minilm|paraphrase|stella)(?=[-_:]|$)")
+
+
+def is_embedder(model: str) -> bool:
+    """Whether the name of a model is that of one that makes vectors."""
+    name = model.lower()
+    return "embed" in name or ("rerank" not in name and EMBEDDERS.search(name) is not None)
 
 
 def host_of(base: str | None) -> str | None:
@@ -228,13 +257,26 @@ class Config:
         found = (self._deployment(index, entry) for index, entry in enumerate(entries if isinstance(entries, list) else ()))
         return tuple(item for item in found if item)
 
-    @staticmethod
-    def _deployment(index: int, entry: object) -> Deployment | None:
+    def _deployment(self, index: int, entry: object) -> Deployment | None:
         params = mapping(mapping(entry).get("litellm_params"))
         group, model = text(mapping(entry).get("model_name")), text(params.get("model"))
         if not group or not model:
             return None
-        return Deployment(("model_list", index), group, model, params, mapping(mapping(entry).get("model_info")))
+        name = params.get("litellm_credential_name")
+        path, shared = self._credentials.get(name, ((), NOTHING)) if isinstance(name, str) else ((), NOTHING)
+        return Deployment(("model_list", index), group, model, params, mapping(mapping(entry).get("model_info")), shared, path)
+
+    @cached_property
+    def _credentials(self) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+        """Name -> where the values stand, and the values; the first of a name counts."""
+        entries = self.data.get("credential_list")
+        found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if name := text(mapping(entry).get("credential_name")):
+                found.setdefault(
+                    name, (("credential_list", index, "credential_values"), mapping(mapping(entry).get("credential_values")))
+                )
+        return found
 
     @cached_property
     def has_models_elsewhere(self) -> bool:
@@ -315,6 +357,15 @@ class Config:
     def strategy(self) -> str:
         """How LiteLLM picks one of several; see reference 2.1 for the default."""
         return text(self.section("router_settings").get("routing_strategy")) or "simple-shuffle"
+
+    def strategy_of(self, name: str) -> str:
+        """How it picks one of that name: routing_groups may say otherwise than the rest."""
+        listed = self.section("router_settings").get("routing_groups")
+        for group in listed if isinstance(listed, list) else ():
+            models = mapping(group).get("models")
+            if isinstance(models, list) and name in models:
+                return text(mapping(group).get("routing_strategy")) or self.strategy
+        return self.strategy
 
     @cached_property
     def timeout_s(self) -> float | None:

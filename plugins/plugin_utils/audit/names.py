@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ..litellm_release import Release
 from .config import CHAIN_SECTIONS, Chain, Config, Deployment, mapping, text
+from .fallback_keys import FallbackKeys
 
 # Names held against wildcards whose longest part they have; a home lab has dozens.
 MOST_COMPARISONS = 50_000
@@ -36,6 +37,11 @@ class Names:
         """Whether the file has too many wildcards to hold every name against them: no name can then be called unknown."""
         return self._comparisons > MOST_COMPARISONS
 
+    def has_levels(self, name: str) -> bool:
+        """Whether LiteLLM looks for levels of order behind a name: not behind a bare model string or an id."""
+        group = self.group(name)
+        return group in self._config.groups or group not in self._by_model
+
     def group(self, name: str) -> str:
         """The name of the group behind a name: an alias leads one hop."""
         return self._config.aliases.get(name, name)
@@ -64,17 +70,13 @@ class Names:
         return tuple(found.values())
 
     def chain(self, name: str, kind: str = "fallbacks") -> Chain | None:
-        """The chain that a request with that very name gets: the first one with its key, else the default."""
-        own = self._chains.get((kind, name)) or self._chains.get((kind, None))
-        return own or (self._chains.get(("default_fallbacks", None)) if kind == "fallbacks" else None)
+        """The chain that a request with that very name gets."""
+        return self.keys.chain(name, kind)
 
     @cached_property
-    def _chains(self) -> dict[tuple[str, str | None], Chain]:
-        """The first chain of each kind and key."""
-        found: dict[tuple[str, str | None], Chain] = {}
-        for chain in self._config.chains:
-            found.setdefault((chain.kind, chain.key), chain)
-        return found
+    def keys(self) -> FallbackKeys:
+        """The chains by the names that get them."""
+        return FallbackKeys(self._config, self._release)
 
     @cached_property
     def _by_model(self) -> dict[str, tuple[Deployment, ...]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from ..litellm_release import releases
 from ..problems import shown
-from .config import Deployment, mapping, number, text
+from .config import Deployment, is_true, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
 from .walk import ORDER_FAILOVER
 
 # Strategies that take rpm and tpm as weights or not at all (reference 2.3).
 WITHOUT_LIMITS = ("simple-shuffle", "least-busy")
+# Larger groups are compared that far.
+MOST_COMPARED = 50
 
 
 def order_path(item: Deployment) -> tuple[str | int, ...]:
@@ -21,19 +24,37 @@ def order_path(item: Deployment) -> tuple[str | int, ...]:
     return (*item.path, section, "order")
 
 
+def _looked_at(subject: Subject) -> bool:
+    """Whether this release looks at order at all; where it does not, order-ignored says so."""
+    return subject.release >= ORDER_FAILOVER or subject.config.section("router_settings").get("enable_pre_call_checks") is True
+
+
 @rule(
     "order-type",
     "error",
     "Orders are compared as they are: text after text ('10' before '9'), and text beside numbers fails each request.",
 )
 def order_type(subject: Subject) -> Iterator[Found]:
-    """Nothing coerces an order, it is no declared field."""
-    for item in subject.config.models:
-        if item.order is None or (isinstance(item.order, int) and not isinstance(item.order, bool)):
+    """Nothing coerces an order, it is no declared field. Numbers of both kinds, and text that sorts as its numbers do, work."""
+    for items in subject.config.groups.values() if _looked_at(subject) else ():
+        models = [item for item in items if not item.is_router and item.order is not None]
+        texts = [item for item in models if isinstance(item.order, str)]
+        if len(texts) == len(models) and _sorts_as_numbers([str(item.order) for item in texts]):
             continue
-        value = number(item.order)
-        edits = (Edit(order_path(item), int(value)),) if value is not None and value.is_integer() else ()
-        yield Found(order_path(item), shown(item.order), "a whole number", "Write it without quotes: order: 1.", edits=edits)
+        for item in models:
+            if isinstance(item.order, (int, float)) and not isinstance(item.order, bool):
+                continue
+            value = number(item.order)
+            edits = (Edit(order_path(item), int(value)),) if value is not None and value.is_integer() else ()
+            yield Found(order_path(item), shown(item.order), "a whole number", "Write it without quotes: order: 1.", edits=edits)
+
+
+def _sorts_as_numbers(orders: list[str]) -> bool:
+    values = [number(order) for order in orders]
+    known_values = [value for value in values if value is not None]
+    return len(known_values) == len(orders) and sorted(orders) == [
+        order for _value, order in sorted(zip(known_values, orders, strict=True))
+    ]
 
 
 @rule(
@@ -57,7 +78,7 @@ def order_misplaced(subject: Subject) -> Iterator[Found]:
 
 @rule("order-partial", "error", "As soon as one deployment of a group has an order, those without are never asked.")
 def order_partial(subject: Subject) -> Iterator[Found]:
-    for name, items in subject.config.groups.items():
+    for name, items in subject.config.groups.items() if _looked_at(subject) else ():
         models = [item for item in items if not item.is_router]
         if any(item.order is not None for item in models):
             for item in (item for item in models if item.order is None):
@@ -91,23 +112,64 @@ def order_ignored(subject: Subject) -> Iterator[Found]:
 @rule(
     "unordered-no-failover",
     "warning",
-    "With one host down some requests fail: a retry may pick it again (9 of 80 with two retries, measured).",
+    "With one host down some requests fail: LiteLLM may pick it, and a retry may pick it again (9 of 80 with two, measured).",
 )
 def unordered_no_failover(subject: Subject) -> Iterator[Found]:
-    if subject.config.section("router_settings").get("enable_weighted_failover") is True:
-        return
+    """Only where a request is really lost to bad luck: not where weighted failover or a chain steps in."""
     for name, items in subject.config.groups.items():
-        hosts = {item.host for item in items if not item.is_router}
-        if len(hosts) > 1 and all(item.order is None for item in items):
-            got = f"the group {name} on {', '.join(sorted(hosts))} without order"
-            yield Found((*items[0].path, "model_name"), got, "an order on each, or weighted failover", _failover(subject))
+        models = [item for item in items if not item.is_router]
+        hosts = sorted({item.host for item in models if not item.is_cloud})
+        if not hosts or len({item.host for item in models}) < 2 or len({repr(item.order) for item in models}) > 1:
+            continue
+        ways = (subject.walker.walk(name, frozenset({host})) for host in hosts[:MOST_COMPARED])
+        if any(way.deployment and not way.certain for way in ways) and not _apart(subject, models):
+            order = "without order" if models[0].order is None else f"with the same order {shown(models[0].order)}"
+            got = f"the group {name} on {', '.join(sorted({item.host for item in models}))} {order}"
+            expected = "orders that differ, or weighted failover"
+            yield Found((*items[0].path, "model_name"), got, expected, _failover(subject, name))
 
 
-def _failover(subject: Subject) -> str:
-    can = "enable_weighted_failover" in known("router_settings", subject.release) and subject.config.strategy == "simple-shuffle"
+def _apart(subject: Subject, models: list[Deployment]) -> bool:
+    """Whether no request can be answered by either of two hosts: they are of other teams, or for other tags."""
+    filtered = is_true(subject.config.section("router_settings").get("enable_tag_filtering"))
+    return all(
+        first.host == second.host
+        or first.info.get("team_id") != second.info.get("team_id")
+        or (filtered and not set(_tags(first)) & set(_tags(second)) and bool(_tags(first) and _tags(second)))
+        for first, second in combinations(models[:MOST_COMPARED], 2)
+    )
+
+
+def _tags(item: Deployment) -> list[str]:
+    tags = item.params.get("tags")
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+
+
+def _failover(subject: Subject, name: str) -> str:
+    simple = subject.config.strategy_of(name) == "simple-shuffle"
+    can = "enable_weighted_failover" in known("router_settings", subject.release) and simple
     if subject.release < ORDER_FAILOVER:
-        return f"Run {ORDER_FAILOVER} or newer and give each an order: this release has neither."
-    return f"Give each an order{'; or set router_settings.enable_weighted_failover: true' if can else ''}."
+        return f"Run {ORDER_FAILOVER} or newer and give each an order of its own: this release has neither."
+    return f"Give each an order of its own{'; or set router_settings.enable_weighted_failover: true' if can else ''}."
+
+
+# Beside litellm_params: what nothing looks at there, and what only strategies by usage and cost do.
+NOWHERE, BY_USAGE = ("weight", "max_parallel_requests"), ("rpm", "tpm")
+
+
+@rule("parameter-misplaced", "warning", "LiteLLM looks for it in litellm_params; beside them it has no effect.")
+def parameter_misplaced(subject: Subject) -> Iterator[Found]:
+    """Order has a rule of its own; of the rest those that published examples put there."""
+    entries = subject.config.data.get("model_list")
+    names = (*NOWHERE, *(BY_USAGE if subject.config.strategy in WITHOUT_LIMITS else ()))
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        params = mapping(mapping(entry).get("litellm_params"))
+        for name in (name for name in names if name in mapping(entry)):
+            path, place = ("model_list", index, name), ("model_list", index, "litellm_params", name)
+            edits = (Edit(place, entry[name]), Edit(path, remove=True)) if params and name not in params else ()
+            yield Found(
+                path, f"{name} beside litellm_params", f"{name} in litellm_params", "Move it into litellm_params.", edits=edits
+            )
 
 
 @rule("strategy-unknown", "error", "The proxy does not start with a routing strategy that it does not know.")

@@ -5,11 +5,12 @@ Bounds, not forecasts: nothing has cooled down yet, and a host that is down hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..litellm_release import Release, parse_release
-from .config import CHAIN_SECTIONS, Config, Deployment, Target, is_true, number
+from .config import CHAIN_SECTIONS, Config, Deployment, Target, is_true, mapping, number
 from .litellm_keys import known
 from .names import Names, tier_places
 
@@ -23,6 +24,8 @@ CHAIN_OF_ASKED = parse_release("1.103.11")
 MOST_FALLBACKS = 5
 # Pauses between retries grow from 0.5 s and end at 8 s (INITIAL_RETRY_DELAY, MAX_RETRY_DELAY; jitter up to three quarters more).
 FIRST_PAUSE_S, LONGEST_PAUSE_S, JITTER = 0.5, 8.0, 1.75
+# What a policy of retries calls a host that is down: it is silent, or it refuses.
+DOWN_ERRORS = ("TimeoutErrorRetries", "InternalServerErrorRetries", "DefaultRetries")
 # A request in a loop is cut there; it is far beyond anything that a client waits for.
 MOST_ATTEMPTS = 500
 # All ways of one file together; a file with more of them is followed that far.
@@ -32,8 +35,10 @@ CHEAP = 8
 # A name that leads to more others is followed anew for each set of hosts.
 MOST_NEAR = 64
 
-# A name, and which level of its group's order.
-Step = tuple[str, int]
+# The place of an order among others: numbers first, then text.
+Rank = tuple[bool, float, str]
+# A name, and the level of its group's order at which it is entered; None: whichever LiteLLM begins with.
+Step = tuple[str, Rank | None]
 
 
 @dataclass
@@ -54,27 +59,36 @@ class Walk:
     # Nobody followed it to its end: the file has too many ways.
     cut: bool = False
 
-    def add(self, other: Walk, work: int) -> None:
+    def take(self, other: Walk) -> None:
         """Go on with what another way came to."""
         self.attempts += other.attempts
-        self.work += work
         self.asked += other.asked
-        self.certain = self.certain and other.certain
         self.seconds = None if self.seconds is None or other.seconds is None else self.seconds + other.seconds
         self.deployment, self.name = other.deployment, other.name
 
 
+@dataclass(frozen=True)
+class _Luck:
+    """Who would answer if the strategy picked well, after how many attempts and seconds."""
+
+    deployment: Deployment
+    name: str
+    attempts: int
+    seconds: float | None
+
+
 @dataclass
 class _Request:
-    """One request on its way. ``name``: what the client asked for; ``tier``: what a router chose for it."""
+    """One request on its way. ``name``: what the client asked for."""
 
     name: str
     down: frozenset[str]
     embedding: bool
     way: Walk
-    tier: str | None = None
+    luck: _Luck | None = None
     seen: set[Step] = field(default_factory=set)
-    too_deep: list[Step] = field(default_factory=list)
+    # What a list says, and at which level that would have been entered.
+    too_deep: list[tuple[Step, Step]] = field(default_factory=list)
 
 
 class Walker:
@@ -84,7 +98,8 @@ class Walker:
         self._config, self._names, self._release = config, names, release
         self._known: dict[tuple[str, frozenset[str]], Walk] = {}
         self._reached: dict[str, frozenset[str] | None] = {}
-        self._ranked: dict[str, list[list[Deployment]]] = {}
+        self._ranked: dict[str, list[Rank]] = {}
+        self._pools: dict[Step, list[Deployment]] = {}
         self._leading: dict[str, set[str]] = {}
         self._once = release >= NAMES_ONCE
         self._left = MOST_WORK
@@ -122,108 +137,172 @@ class Walker:
     def _walked(self, name: str, down: frozenset[str]) -> Walk:
         embedding = any(item.is_embedding for item in self._names.models(name))
         request = _Request(name, down, embedding, Walk())
-        self._try(request, (name, 0), 0)
-        request.way.unreached = self._unreached(request)
-        return request.way
+        way = request.way
+        if not self._try(request, (name, None), 0) and request.luck:
+            luck = request.luck
+            way.certain, way.deployment, way.name = False, luck.deployment, luck.name
+            way.attempts, way.seconds = luck.attempts, luck.seconds
+        way.unreached = self._unreached(request)
+        return way
 
     def _unreached(self, request: _Request) -> list[str]:
         """What was too deep, and whose deployments nobody asked under another name or before."""
         asked = {id(item) for item in request.way.asked}
-        missed = [step for step in dict.fromkeys(request.too_deep) if any(id(item) not in asked for item in self._own(*step))]
-        return [name if not level else f"order {self._level(name, level)[0].order} of {name}" for name, level in missed]
+        deep = dict.fromkeys(request.too_deep)
+        missed = [entry for entry, place in deep if any(id(item) not in asked for item in self._own(*place))]
+        names = (name if level is None else f"order {self._pool(name, level)[0].order} of {name}" for name, level in missed)
+        return list(dict.fromkeys(names))
 
-    def _own(self, name: str, index: int) -> list[Deployment]:
+    def _own(self, name: str, level: Rank | None) -> list[Deployment]:
         """The deployments of a level; of a name that leads to nothing, or to a router, none."""
-        return [item for item in self._level(name, index) if not item.is_router]
+        return [item for item in self._pool(name, level) if not item.is_router]
 
-    def _try(self, request: _Request, step: Step, depth: int) -> bool:
+    def _try(self, request: _Request, step: Step, depth: int, router: str | None = None) -> bool:
         """One level of one group, then what LiteLLM asks when that fails: further levels, the chain, theirs in turn.
 
         As run_async_fallback of 1.106.2: the depth grows with each attempt of a list, those before it included, and a list is
-        begun only while it is below max_fallbacks.
+        begun only while it is below max_fallbacks. ``router``: the one that chose this group. True: somebody answers for certain.
         """
         if request.way.attempts > MOST_ATTEMPTS:
             return False
-        request.seen.add(step)
         items = self._names.deployments(step[0])
         if any(item.is_router for item in items):
-            return self._routed(request, step[0], items[0], depth)
-        if self._answered(request, step):
+            return self._routed(request, step, items[0], depth)
+        if self._answered(request, step, depth, router):
             return True
-        following = self._following(request, step)
-        request.way.work += len(following) // CHEAP
-        following = [entry for entry in following if not self._done(request, entry)]
+        # Up to 1.98.1 it is the router that is kept as asked.
+        name = router if router and self._release < CHAIN_OF_ASKED else step[0]
+        request.seen.add((name, None))
+        entries = self._following(request, step, router)
+        request.way.work += len(entries) // CHEAP
+        following = [entry for entry in entries if entry != (name, None) and not self._done(request, entry)]
+        entered = list(zip(following, self._entered(following, step[1]), strict=True))
         if depth >= self._deepest:
-            request.too_deep += following
+            request.too_deep += entered
             return False
-        for entry in following:
+        for entry, place in entered:
             if not self._done(request, entry):
                 depth += 1
-                if self._try(request, entry, depth):
+                request.seen.add(entry)
+                if self._try(request, place, depth):
                     return True
         return False
+
+    def _entered(self, entries: list[Step], carried: Rank | None) -> Iterator[Step]:
+        """Where entries are entered: up to 1.98.1 the level that was tried last stays in the request, for other groups too."""
+        for name, level in entries:
+            carried = level if level is not None or self._release >= CHAIN_OF_ASKED else carried
+            yield name, carried
 
     def _done(self, request: _Request, entry: Step) -> bool:
         """Whether a release that asks nobody twice has asked that."""
         return self._once and entry in request.seen
 
-    def _following(self, request: _Request, step: Step) -> list[Step]:
+    def _following(self, request: _Request, step: Step, router: str | None) -> list[Step]:
+        """The further levels of a group, those of a tier from some release on, and the chain."""
         name, level = step
-        further = [(name, index) for index in range(level + 1, len(self._ordered(name)))]
-        return [*further, *((target.name, 0) for target in self._targets(request, name))]
+        ranks = [] if router and self._release < CHAIN_OF_ASKED else self._ranks(name)
+        first = ranks[0] if ranks and level is None else level
+        further = [(name, rank) for rank in ranks if first is not None and rank > first]
+        return [*further, *((target.name, None) for target in self._targets(request, name, router))]
 
-    def _targets(self, request: _Request, name: str) -> tuple[Target, ...]:
-        """A name's own chain; from some release on the chain of what the client asked for stands in, of a tier before too."""
+    def _targets(self, request: _Request, name: str, router: str | None) -> tuple[Target, ...]:
+        """A name's own chain, that of the router before a tier; from some release on that of what the client asked for.
+
+        The default of all names stands in where none of these has a chain of its own, not behind one.
+        """
         late = self._release >= CHAIN_OF_ASKED
-        names = [name] if request.tier != name or late else []
-        found = (self._names.chain(item) for item in [*names, *([request.name] if late or request.tier == name else [])])
-        chain = next((item for item in found if item), None)
+        names = [*([name] if late or not router else []), *([router] if router else [])]
+        keys = self._names.keys
+        found = (keys.own(item) for item in [*names, *([request.name] if late else [])])
+        chain = next((item for item in found if item), None) or keys.default()
         return chain.targets if chain else ()
 
-    def _ordered(self, name: str) -> list[list[Deployment]]:
-        """The levels of a name's group."""
+    def _ranks(self, name: str) -> list[Rank]:
+        """The levels of a name's group through which this release fails over."""
         if name not in self._ranked:
-            self._ranked[name] = self._levels(self._names.deployments(name))
+            orders = {_rank(item.order) for item in self._names.deployments(name) if item.order is not None}
+            several = self._release >= ORDER_FAILOVER and len(orders) > 1 and self._names.has_levels(name)
+            self._ranked[name] = sorted(orders) if several else []
         return self._ranked[name]
 
-    def _level(self, name: str, index: int) -> list[Deployment]:
-        levels = self._ordered(name)
-        return levels[index] if index < len(levels) else []
+    def _pool(self, name: str, level: Rank | None) -> list[Deployment]:
+        """The deployments among which one is picked when a name is entered at a level, or without one."""
+        if (name, level) not in self._pools:
+            self._pools[name, level] = self._pooled(self._names.deployments(name) or self._stand_in(), level)
+        return self._pools[name, level]
 
-    def _answered(self, request: _Request, step: Step) -> bool:
-        """One level of a group, retries within it."""
-        way, level = request.way, self._level(*step)
-        way.work += 1 + len(level)
-        if not level:
+    def _stand_in(self) -> tuple[Deployment, ...]:
+        """Who answers for a name that nothing answers to: the first of default_fallbacks, where there are any."""
+        default = next((chain for chain in self._config.chains if chain.kind == "default_fallbacks" and chain.targets), None)
+        found = self._names.deployments(default.targets[0].name) if default else ()
+        return tuple(item for item in found if not item.is_router)
+
+    def _pooled(self, deployments: tuple[Deployment, ...], level: Rank | None) -> list[Deployment]:
+        late = self._release >= ORDER_FAILOVER
+        if not late and self._config.section("router_settings").get("enable_pre_call_checks") is not True:
+            return list(deployments)
+        orders = [item.order if late else item.params.get("order") for item in deployments]
+        ranks = [None if order is None else _rank(order) for order in orders]
+        wanted = min((rank for rank in ranks if rank is not None), default=None) if level is None else level
+        # A level that the group does not have leaves all of them.
+        return [item for item, rank in zip(deployments, ranks, strict=True) if rank == wanted] or list(deployments)
+
+    def _answered(self, request: _Request, step: Step, depth: int, router: str | None) -> bool:
+        """One level of a group, retries within it; True: for certain."""
+        way, pool = request.way, self._pool(*step)
+        way.work += 1 + len(pool)
+        if not pool:
             return False
-        serving = [item for item in level if item.host not in request.down and serves(item, request.embedding)]
-        if len(serving) == len(level):
+        serving = [item for item in pool if item.host not in request.down and serves(item, request.embedding)]
+        if len(serving) == len(pool):
             way.attempts += 1
-            way.deployment, way.name = level[0], step[0]
+            way.deployment, way.name = pool[0], step[0]
             return True
-        if self._spent(level, serving, way):
-            way.deployment, way.name = serving[0], step[0]
-            return True
-        return False
+        allowed = self._deepest - depth if not router and self._spreads(step[0]) else 0
+        return self._spent(request, step[0], pool, serving, allowed)
 
-    def _spent(self, level: list[Deployment], serving: list[Deployment], way: Walk) -> bool:
-        """Failed attempts on a level; True if one that serves is found among them, for certain or by luck."""
-        alive = set(serving)
-        dead = [item for item in level if item not in alive]
-        tries = 1 + self._config.retries
-        if serving and (self._spreads or tries > 1):
-            way.certain = way.certain and self._spreads
-            self._pay(dead if self._spreads else dead[:1] * (tries - 1), way)
+    def _spent(self, request: _Request, name: str, pool: list[Deployment], serving: list[Deployment], failovers: int) -> bool:
+        """Failed attempts on a level; what may go well by luck is kept for the case that nothing goes well for certain.
+
+        ``failovers``: how often LiteLLM leaves out who has failed and picks again.
+        """
+        way = request.way
+        up = {id(item) for item in serving}
+        dead = [item for item in pool if id(item) not in up]
+        tries = 1 + max(self.retries(name, item) for item in dead)
+        if serving and len(dead) <= failovers:
+            self._pay([item for item in dead for _once in range(tries)], way)
             way.attempts += 1
+            way.deployment, way.name = serving[0], name
             return True
-        self._pay([dead[number % len(dead)] for number in range(tries)], way)
-        pauses = 0.0 if len(level) > 1 else _pauses_s(tries - 1)
+        if serving and request.luck is None:
+            lucky = Walk(attempts=way.attempts, seconds=way.seconds)
+            self._pay(dead[:1] * (tries - 1), lucky)
+            request.luck = _Luck(serving[0], name, lucky.attempts + 1, lucky.seconds)
+        rounds = 1 + max(0, min(len(dead) - 1, failovers))
+        self._pay([dead[number % len(dead)] for number in range(tries * rounds)], way)
+        pauses = 0.0 if len(pool) > 1 else _pauses_s(tries - 1)
         way.seconds = None if way.seconds is None else way.seconds + pauses
         return False
 
+    def retries(self, name: str, item: Deployment) -> int:
+        """How often LiteLLM asks again after that deployment: at most, a policy knows kinds of errors."""
+        policies = mapping(self._config.section("router_settings").get("model_group_retry_policy"))
+        policy = mapping(policies.get(name) or self._config.section("router_settings").get("retry_policy"))
+        allowed = [int(value) for key in DOWN_ERRORS if (value := number(policy.get(key))) is not None and 0 <= value <= 1000]
+        own = item.retries if item.retries is not None else self._config.retries
+        return max([own, *allowed])
+
+    def _spreads(self, name: str) -> bool:
+        """Whether a failed deployment is left out when LiteLLM picks the next one: weighted failover, of simple-shuffle only.
+
+        In a group with several orders it begins anew with the first of them.
+        """
+        return self._weighted and self._config.strategy_of(name) == "simple-shuffle" and not self._ranks(name)
+
     @cached_property
-    def _spreads(self) -> bool:
-        """Whether a failed deployment is left out when LiteLLM picks the next one of a level."""
+    def _weighted(self) -> bool:
         on = is_true(self._config.section("router_settings").get("enable_weighted_failover"))
         return on and "enable_weighted_failover" in known("router_settings", self._release)
 
@@ -239,31 +318,31 @@ class Walker:
         """How long a host that is switched off holds a request; None where nothing says so."""
         return item.timeout_s or self._config.timeout_s
 
-    def _levels(self, items: tuple[Deployment, ...]) -> list[list[Deployment]]:
-        """The deployments that are asked together, level after level."""
-        if not items:
-            return []
-        ordered = [item for item in items if item.order is not None]
-        checked = self._config.section("router_settings").get("enable_pre_call_checks") is True
-        if not ordered or (self._release < ORDER_FAILOVER and not checked):
-            return [list(items)]
-        places = sorted({_rank(item) for item in ordered})
-        levels = [[item for item in ordered if _rank(item) == place] for place in places]
-        return levels if self._release >= ORDER_FAILOVER else levels[:1]
-
-    def _routed(self, request: _Request, name: str, router: Deployment, depth: int) -> bool:
+    def _routed(self, request: _Request, step: Step, router: Deployment, depth: int) -> bool:
         """A router serves if each of its tiers does; the worst tier counts."""
-        ways = []
+        name = step[0]
+        ways: list[tuple[int, int, int, _Request]] = []
         for tier in dict.fromkeys(target for _place, target in tier_places(router) if target != name):
-            own = _Request(name, request.down, request.embedding, Walk(), tier)
+            own = _Request(request.name, request.down, request.embedding, Walk(), seen=set(request.seen))
             nested = any(item.is_router for item in self._names.deployments(tier))
-            ways.append((not nested and self._try(own, (tier, 0), depth), own))
+            done = not nested and self._try(own, (tier, step[1]), depth, name)
+            ways.append(((not done) + (not done and not own.luck), own.way.attempts, len(ways), own))
         if not ways:
             return False
-        done, worst = max(ways, key=lambda pair: (not pair[0], pair[1].way.attempts))
-        request.way.add(worst.way, sum(own.way.work for _done, own in ways))
+        bad, _attempts, _index, worst = max(ways)
+        before = request.way.attempts, request.way.seconds
+        request.way.take(worst.way)
+        request.way.work += sum(own.way.work for *_rank, own in ways)
         request.too_deep += worst.too_deep
-        return done
+        if bad == 1 and worst.luck and request.luck is None:
+            request.luck = _after(worst.luck, *before)
+        return bad == 0
+
+
+def _after(luck: _Luck, attempts: int, seconds: float | None) -> _Luck:
+    """The same later on."""
+    total = None if luck.seconds is None or seconds is None else luck.seconds + seconds
+    return replace(luck, attempts=luck.attempts + attempts, seconds=total)
 
 
 def serves(item: Deployment, embedding: bool) -> bool:
@@ -271,9 +350,9 @@ def serves(item: Deployment, embedding: bool) -> bool:
     return item.is_embedding == embedding and not (embedding and item.prefix == "ollama_chat")
 
 
-def _rank(item: Deployment) -> tuple[bool, float, str]:
-    value = number(item.order)
-    return (value is None, value or 0.0, str(item.order))
+def _rank(order: object) -> Rank:
+    value = number(order)
+    return (value is None, value or 0.0, str(order))
 
 
 def _pauses_s(retries: int) -> float:

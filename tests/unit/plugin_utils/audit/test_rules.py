@@ -29,14 +29,26 @@ SMART_CONFIG = "model_list/6/litellm_params/complexity_router_config"
 ONE_HOST = ("model_list/6", deployment("single", "star", "other"))
 ALIAS = "router_settings/model_group_alias"
 CHAINS = "router_settings/fallbacks"
+PRECALL = ("router_settings/enable_pre_call_checks", True)
+WEIGHTED = ("router_settings/enable_weighted_failover", True)
+UNORDERED = ((f"{FIRST}/order", ...), ("model_list/1/litellm_params/order", ...))
+# Nothing stands behind fast, which else is chained to slow.
+UNCHAINED = ((CHAINS, []),)
+TAGGED = ((f"{FIRST}/tags", ["free"]), ("model_list/1/litellm_params/tags", ["paid"]))
+ONE_CHAINED = (ONE_HOST, (CHAINS, [{"single": ["fast"]}]))
 
 # rule, what is changed, the releases in which it fires, those in which it does not.
 CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, ...]]] = [
-    ("order-type", ((f"{FIRST}/order", "1"),), (PINNED, "1.82.6"), ()),
-    ("order-type", ((f"{FIRST}/order", 1.5),), (PINNED,), ()),
+    ("order-type", ((f"{FIRST}/order", "1"),), (PINNED, "1.83.0"), ("1.82.6",)),
+    ("order-type", ((f"{FIRST}/order", "1"), PRECALL), (PINNED, "1.82.6"), ()),
+    ("order-type", ((f"{FIRST}/order", "10"), ("model_list/1/litellm_params/order", "9")), (PINNED,), ()),
+    # Those compare as they should.
+    ("order-type", ((f"{FIRST}/order", 1.5),), (), (PINNED,)),
+    ("order-type", ((f"{FIRST}/order", "1"), ("model_list/1/litellm_params/order", "2")), (), (PINNED,)),
     ("order-type", ((f"{FIRST}/order", True),), (PINNED,), ()),
     ("order-misplaced", (("model_list/0/order", 1), (f"{FIRST}/order", ...)), (PINNED,), ()),
-    ("order-partial", ((f"{FIRST}/order", ...),), (PINNED, "1.83.0"), ()),
+    ("order-partial", ((f"{FIRST}/order", ...),), (PINNED, "1.83.0"), ("1.82.6",)),
+    ("order-partial", ((f"{FIRST}/order", ...), PRECALL), (PINNED, "1.82.6"), ()),
     ("order-ignored", (), ("1.80.11", "1.82.6"), ("1.83.0", "1.109", PINNED)),
     ("order-ignored", (("router_settings/routing_strategy", "latency-based-routing"),), ("1.82.6",), ("1.83.0",)),
     ("order-ignored", (("router_settings/enable_pre_call_checks", True),), (), ("1.82.6",)),
@@ -46,7 +58,27 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
         ("1.82.6",),
         (PINNED,),
     ),
-    ("unordered-no-failover", ((f"{FIRST}/order", ...), ("model_list/1/litellm_params/order", ...)), (PINNED, "1.82.6"), ()),
+    ("unordered-no-failover", UNORDERED, (), (PINNED, "1.82.6")),
+    ("unordered-no-failover", (*UNORDERED, ("router_settings/fallbacks", [])), (PINNED, "1.82.6"), ()),
+    ("unordered-no-failover", (*UNCHAINED, ("model_list/1/litellm_params/order", 1)), (PINNED,), ()),
+    ("unordered-no-failover", (*UNORDERED, *UNCHAINED, WEIGHTED), ("1.83.14", "1.82.6"), (PINNED, "1.98.1")),
+    (
+        "unordered-no-failover",
+        (*UNORDERED, *UNCHAINED, WEIGHTED, ("router_settings/routing_strategy", "latency-based-routing")),
+        (PINNED, "1.98.1"),
+        (),
+    ),
+    ("unordered-no-failover", (*UNORDERED, *UNCHAINED, *TAGGED), (PINNED,), ()),
+    ("unordered-no-failover", (*UNORDERED, *UNCHAINED, *TAGGED, ("router_settings/enable_tag_filtering", True)), (), (PINNED,)),
+    ("unordered-no-failover", (*UNORDERED, *UNCHAINED, ("model_list/0/model_info/team_id", "a")), (), (PINNED,)),
+    ("parameter-misplaced", (("model_list/0/weight", 3),), (PINNED, "1.82.6"), ()),
+    ("parameter-misplaced", (("model_list/0/rpm", 3),), (PINNED, "1.82.6"), ()),
+    (
+        "parameter-misplaced",
+        (("model_list/0/rpm", 3), ("router_settings/routing_strategy", "usage-based-routing-v2")),
+        (),
+        (PINNED,),
+    ),
     ("strategy-unknown", (("router_settings/routing_strategy", "latency-based"),), (PINNED, "1.82.6"), ()),
     ("strategy-unknown", (("router_settings/routing_strategy", ["simple-shuffle"]),), (PINNED,), ()),
     ("rate-limit-ignored", ((f"{FIRST}/rpm", 10),), (PINNED,), ()),
@@ -173,7 +205,9 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
     ("fallback-alias-uncovered", ((ALIAS, {"voice": "fast"}),), (PINNED, "1.83.14"), ()),
     ("fallback-alias-uncovered", ((ALIAS, {"voice": "fast"}), (CHAINS, [{"voice": ["slow"]}])), (PINNED,), ()),
     ("fallback-too-deep", (("router_settings/max_fallbacks", 0),), (PINNED,), ()),
-    ("fallback-too-deep", (("router_settings/max_fallbacks", 1),), (PINNED, "1.83.14"), ("1.82.6",)),
+    # In 1.83.14 the chain is entered at the level that has failed, which is the last one: order-level-carried says so.
+    ("fallback-too-deep", (("router_settings/max_fallbacks", 1),), (PINNED,), ("1.82.6", "1.83.14")),
+    ("fallback-too-deep", (*ONE_CHAINED, ("router_settings/max_fallbacks", 1)), (PINNED, "1.83.14"), ("1.82.6",)),
     ("fallback-too-deep", (("router_settings/max_fallbacks", 2),), (PINNED,), ()),
     ("fallback-embedding-chat", ((CHAINS, [{"embedding": ["slow"]}]),), (PINNED,), ()),
     ("fallback-embedding-chat", ((CHAINS, [{"fast": ["embedding"]}]),), (PINNED,), ()),
