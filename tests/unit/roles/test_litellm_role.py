@@ -23,7 +23,7 @@ REDIS = {"general_settings": {"coordination_redis": {"password": "os.environ/RED
 # (configuration, secrets, environment, names that lack)
 GIVEN = [
     ({"general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"}}, {}, {}, []),
-    (REDIS, {}, {}, ["REDIS_PASSWORD", "A"]),
+    (REDIS, {}, {}, ["A", "REDIS_PASSWORD"]),
     (REDIS, {"REDIS_PASSWORD": "x"}, {"A": "y"}, []),
     (REDIS, {"A": "x"}, {}, ["REDIS_PASSWORD"]),
     ({"text": "no os.environ/B"}, {}, {}, []),
