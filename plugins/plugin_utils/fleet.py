@@ -16,6 +16,7 @@ from .fleet_router import Router
 from .intent_types import (
     LARGEST_CONTEXT_TOKENS,
     Address,
+    BaseUrl,
     ContextTokens,
     Duration,
     Gibibytes,
@@ -29,6 +30,7 @@ from .intent_types import (
     Strict,
     Text,
     Url,
+    Variable,
 )
 
 # As `ollama --version` ends, and as llama.cpp names its builds.
@@ -75,7 +77,11 @@ class Host(Strict):
     engine: Literal["ollama", "llama_cpp", "external"] = Field(description="what serves the models on this host")
     managed: bool = Field(True, description="false: planned, routed and benchmarked, never logged into")
     machine: Name | None = Field(None, description="hosts with the same machine take turns in a benchmark; default: the host")
-    url: Url | None = Field(None, description="ollama, external: the engine's address without /v1")
+    url: BaseUrl | None = Field(None, description="ollama, external: the engine's address without /v1")
+    api_key_variable: Variable | None = Field(
+        None,
+        description="external: the proxy's environment variable with the engine's key, such as VLLM_API_KEY; default: no key",
+    )
     address: Address | None = Field(None, description="llama_cpp: where the engine listens and the router finds it")
     listen_address: Address | None = Field(
         None, description="ollama: address that a managed engine listens on; default: the one in its url"
@@ -99,6 +105,14 @@ class Host(Strict):
     )
 
     @model_validator(mode="after")
+    def external_is_somebody_elses(self) -> Host:
+        if self.engine == "external" and self.managed:
+            raise ValueError("an external engine with managed: false (it is never logged into)")
+        if self.engine != "external" and self.api_key_variable is not None:
+            raise ValueError("api_key_variable only for an external host: the others are served without a key")
+        return self
+
+    @model_validator(mode="after")
     def engine_can_be_reached(self) -> Host:
         own_processes = self.engine == "llama_cpp"
         if own_processes and (self.base_port is None or self.url is not None):
@@ -114,8 +128,6 @@ class Host(Strict):
             raise ValueError("server only for an ollama host: it is Ollama's environment")
         if self.engine != "ollama" and self.listen_address is not None:
             raise ValueError("listen_address only for an ollama host: llama_cpp listens on its address")
-        if self.engine == "external" and self.managed:
-            raise ValueError("an external engine with managed: false (it is never logged into)")
         wrong = next((item for item in self.accelerators if not _computes(item)), None)
         if wrong:
             raise ValueError(f"{wrong.name} with a backend that a {wrong.kind} accelerator has, not {wrong.backend}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .intent_types import Address, Name, Port, Positive, Strict, Text, Url
+from .intent_types import Address, BaseUrl, Name, Port, Positive, Strict, Text
 
 # The four tiers of LiteLLM's complexity router; it takes no others and drops misspelt ones without a word.
 Tier = Literal["SIMPLE", "MEDIUM", "COMPLEX", "REASONING"]
@@ -83,7 +83,7 @@ class Router(Strict):
 
     listen_address: Address = Field("127.0.0.1", description="address it listens on; 127.0.0.1: this machine only")
     port: Port = 4000
-    url: Url | None = Field(None, description="where clients reach it; default: listen_address and port")
+    url: BaseUrl | None = Field(None, description="where clients reach it; default: listen_address and port")
     num_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         0,
         description=(

@@ -26,10 +26,27 @@ def checked_url(value: str) -> str:
     return value
 
 
+def checked_base(value: str) -> str:
+    """An address of an engine or of the router. Raises ValueError with what is expected."""
+    parts = urlsplit(checked_url(value))
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise ValueError("an address without user, password, ? and #: it is shown and logged, and paths are put behind it")
+    return value
+
+
+def checked_variable(value: str) -> str:
+    """The name of a secret of the proxy that is meant for an engine. Raises ValueError with what is expected."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", value) or value == "LITELLM_MASTER_KEY":
+        raise ValueError("the name of a variable, of capitals, digits and _, such as VLLM_API_KEY, and not the router's own key")
+    return value
+
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 NAME_IN_WORDS = "a name of letters, digits and . _ : / @ + - that begins with a letter or digit"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
 Url = Annotated[str, AfterValidator(checked_url)]
+BaseUrl = Annotated[str, AfterValidator(checked_base)]
+Variable = Annotated[str, AfterValidator(checked_variable)]
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$", max_length=253)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]

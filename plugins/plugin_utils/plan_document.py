@@ -173,6 +173,9 @@ class PlanDeployment(Strict):
     engine_model: str
     engine: Literal["ollama", "llama_cpp", "external"]
     url: str
+    api_key_variable: str | None = Field(
+        description="the proxy's environment variable with the engine's key; null: it wants none"
+    )
     images: bool | None = Field(description="whether the model takes images; null: nobody said")
     order: int
     reason: str

@@ -7,6 +7,7 @@ passes a ``locate`` function, so that the thinking needs neither Ansible nor fil
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -55,8 +56,8 @@ def dotted(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: short, with its type where the type is the point."""
-    text = repr(value)
+    """A value as a message shows it: short, with its type where the type is the point, and without what opens an address."""
+    text = re.sub(r"(?<=//)[^/\s'\"]*@|(?<=\?)[^\s'\"]*=[^\s'\"]*", "…", repr(value))
     kind = {"str": "text", "int": "number", "float": "number", "dict": "mapping", "NoneType": "nothing"}
     name = kind.get(type(value).__name__, type(value).__name__)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({name})"

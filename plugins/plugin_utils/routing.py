@@ -39,7 +39,7 @@ def _deployment(alias: str, entry: Mapping[str, Any], item: Mapping[str, Any], r
         # keep_alive of a client, and the complexity router works. None of the three holds for ollama_chat.
         "model": f"openai/{item['engine_model']}",
         "api_base": f"{item['url']}/v1",
-        "api_key": PLACEHOLDER_KEY,
+        "api_key": f"os.environ/{item['api_key_variable']}" if item["api_key_variable"] else PLACEHOLDER_KEY,
         "order": item["order"],
         "timeout": entry["timeout_s"],
     }

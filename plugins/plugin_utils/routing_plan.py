@@ -167,6 +167,7 @@ def _deployment(fleet: Fleet, host_name: str, model: str, order: int, host: Mapp
         "engine_model": resident["engine_model"],
         "engine": host["engine"],
         "url": resident["url"],
+        "api_key_variable": fleet.hosts[host_name].api_key_variable,
         "images": fleet.models[model].images,
         "order": order,
         "reason": reason,

@@ -159,6 +159,17 @@ def test_what_is_not_known_to_be_in_memory_is_not_probed():
     assert "health_check_max_tokens" not in made["gpus--vectors--embedding"]
 
 
+def test_an_engine_that_wants_a_key_gets_it_from_the_proxys_environment():
+    changes = {
+        "hosts.studio": {"engine": "external", "managed": False, "url": "http://studio:1234", "api_key_variable": "VLLM_API_KEY"},
+        "llm_models.mlx": {"source": {"kind": "external", "name": "mlx"}, "context_tokens": 4096},
+        "llm_assignments.coding.1": {"model": "mlx", "host": "studio"},
+    }
+    keys = {entry["model_info"]["id"]: entry["litellm_params"]["api_key"] for entry in config(changes)["model_list"]}
+    assert keys == {name: "os.environ/VLLM_API_KEY" if name.startswith("studio--") else "none" for name in keys}
+    assert "studio--mlx--coding" in keys
+
+
 def test_several_routers_share_what_they_know_through_redis_and_probe_once():
     general = settings("general_settings", redis={"host": "redis.lan", "password": True, "tls": True})
     shared = {"host": "redis.lan", "port": 6379, "password": "os.environ/REDIS_PASSWORD", "ssl": True}
