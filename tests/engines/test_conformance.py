@@ -23,7 +23,7 @@ from tests.engines.conftest import built
 from tests.engines.servers import ANSWER_S, Server, create, llama_server, ollama
 from tests.proxy import conversations
 from tests.proxy.answers import joined, pieces, told
-from tests.proxy.recorder import SENTENCE, Recorder, recorder
+from tests.proxy.recorder import PIECES, SENTENCE, Recorder, recorder
 from tests.proxy.router import OLLAMA_SERVER, Backend, Proxy, config_of, litellm_proxy
 from tests.rules.environments import PINNED, Unavailable, python_of
 
@@ -139,8 +139,25 @@ def test_a_stream_comes_through_as_it_is(house: House, alias: str, body: dict[st
     direct, routed = (pieces(content) for content in house.both(alias, PATH, wanted))
     assert joined(direct)[present], direct
     assert joined(routed) == joined(direct)
-    # It is a stream: what the engine sent in pieces has not been collected on the way.
+    # What the engine sent in pieces has not been put together on the way.
     assert len(spoken(direct)) == len(spoken(routed)) > 0
+
+
+def test_a_piece_comes_through_before_the_next_one_is_said(house: House) -> None:
+    """The backend says the second piece when the first has been heard here: a router that waits for the end waits for ever."""
+    house.recorder.heard.clear()
+    connection = house.proxy.connect(ANSWER_S)
+    with contextlib.closing(connection):
+        asked = {**conversations.PLAIN, "model": RECORDER, "stream": True}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {house.proxy.key}"}
+        connection.request("POST", PATH, json.dumps(asked).encode(), headers)
+        answer = connection.getresponse()
+        first = b""
+        while PIECES[0].encode() not in first and (line := answer.readline()):
+            first += line
+        house.recorder.heard.set()
+        chunks = pieces(first + answer.read())
+    assert [choice["delta"]["content"] for chunk in spoken(chunks) for choice in chunk["choices"]] == list(PIECES)
 
 
 def spoken(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
