@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 Config = dict[str, Any]
+NOBODY = {"api_base": "http://127.0.0.1:18999/v1"}
 AUDIT, ROUTER, CANARY = "the audit (gate 1 of 3)", "LiteLLM's own router (gate 2 of 3)", "the canary (gate 3 of 3)"
 
 
@@ -24,6 +25,19 @@ def another(config: Config) -> dict[str, Any]:
     added["litellm_params"].update(order=2, api_base="http://192.0.2.1:8100/v1")
     config["model_list"].append(added)
     return added
+
+
+def behind_another(config: Config) -> None:
+    """Nobody is at the first deployment's port; a second host answers in its place."""
+    another(config)["litellm_params"].update(api_base=first(config)["api_base"])
+    first(config).update(NOBODY)
+
+
+def behind_a_fallback(config: Config) -> None:
+    """Nobody is at the first deployment's port; another alias answers in its place."""
+    names = [entry["model_name"] for entry in config["model_list"]]
+    settings(config, fallbacks=[{names[0]: [next(name for name in names if name != names[0])]}])
+    first(config).update(NOBODY)
 
 
 def settings(config: Config, **values: Any) -> None:
@@ -61,7 +75,9 @@ BREAKAGES: dict[str, Callable[[Config], Any]] = {
 }
 # What no look at the file can tell: it names an engine or a model that is not there.
 ENGINE_BREAKAGES: dict[str, Callable[[Config], Any]] = {
-    "wrong port": lambda config: first(config).update(api_base="http://127.0.0.1:18999/v1"),
+    "wrong port": lambda config: first(config).update(NOBODY),
+    "wrong port before a second host": behind_another,
+    "wrong port before a fallback": behind_a_fallback,
     # An engine of chats has no vectors; one of vectors was seen to chat.
     "engine of another mode": lambda config: config["model_list"][-1]["litellm_params"].update(
         api_base=first(config)["api_base"]

@@ -1,73 +1,75 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A second proxy from a new configuration: started on a loopback socket of its own, asked for every name, ended."""
+"""A second proxy from a new configuration: started on a loopback socket of its own, asked, ended."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import secrets
 import select
 import signal
 import socket
 import subprocess
 import tempfile
-import time
-from typing import IO, Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import IO, Any, Iterator, Mapping, NamedTuple, Sequence
 
-from . import generation_secrets, router_client
+from . import canary_questions, generation_secrets, service_user
+from .canary_questions import Place
 from .process_identity import read
 
 READY = b"ready"
 # It has nobody's requests to finish when it is ended.
 DRAIN_S = 1
 END_S = 15.0
+LAST_S = 1.0
 TAIL_LINES, TAIL_CHARACTERS = 25, 3000
-# What a process needs of the caller's variables; all else could change what is tried.
-KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
+# Variables with these beginnings lead to what the proxy that serves leads to as well, whatever the configuration says.
+SHARED = ("DATABASE_", "DIRECT_URL", "REDIS_")
 
 
 class CanaryFailure(Exception):
-    """The canary did not come up; the message says why."""
+    """The canary did not come up, or did not stay; the message says why."""
 
 
 class Wanted(NamedTuple):
-    """Command, folder, variables, file of secret ones, user ("" for the caller), names, seconds to come up, seconds for all."""
+    """Command, folder, variables, file of secret ones, user ("" for the caller), whom to ask, who serves, and two limits."""
 
     command: Sequence[str]
     folder: str
     environment: Mapping[str, str]
     secrets: str | None
     user: str
-    names: Sequence[Mapping[str, Any]]
+    questions: Sequence[Mapping[str, Any]]
+    serving: Place | None
     start_timeout_s: float
     timeout_s: float
 
 
 class Running(NamedTuple):
-    """A canary that is up: where, and with which key."""
+    """A canary that is up: where, its process, and what it said so far."""
 
-    url: str
-    key: str
+    place: Place
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def has_ended(self, patience_s: float = 0.0) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience_s)
+        return self.process.returncode is not None
 
 
 def ask_all(wanted: Wanted) -> list[dict[str, Any]]:
-    """The answers of all names, as router_client.ask gives them. Raises CanaryFailure when it does not come up."""
+    """All answers, as canary_questions.ask_all gives them. Raises CanaryFailure when it does not come up or ends meanwhile."""
     with running(wanted) as canary:
-        ends = time.monotonic() + wanted.timeout_s
-        return [ask(canary, name, ends) for name in wanted.names]
-
-
-def ask(canary: Running, name: Mapping[str, Any], ends: float) -> dict[str, Any]:
-    """One name's answer, within what is left of the time for all."""
-    left_s = ends - time.monotonic()
-    if left_s <= 0:
-        return {**dict.fromkeys(("answered_by", "excerpt", "dimension")), "alias": name["name"], "seconds": 0.0, "error": LATE}
-    return router_client.ask(canary.url, canary.key, name["name"], name["mode"], min(left_s, float(name["timeout_s"])))
-
-
-LATE = "it was not asked, the time for all answers was over"
+        asked = canary_questions.Asked(canary.place, wanted.serving, wanted.timeout_s, canary.has_ended)
+        found = canary_questions.ask_all(asked, wanted.questions)
+        # A connection is cut a moment before its process has ended.
+        cut = any(one["status"] is None and not one["late"] for one in found)
+        if canary.has_ended(LAST_S if cut else 0.0):
+            code = canary.process.returncode
+            raise CanaryFailure(f"it came up and ended with {code} while it was asked; it said last:\n{tail(canary.log)}")
+        return found
 
 
 @contextlib.contextmanager
@@ -75,19 +77,21 @@ def running(wanted: Wanted) -> Iterator[Running]:
     """Start it, wait until it is ready, and end it whatever happens."""
     key = f"sk-{secrets.token_hex(24)}"
     hears, says = os.pipe()
-    with socket.socket() as listener, tempfile.TemporaryFile() as log:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        try:
-            process = start(wanted, key, listener, says, log)
-        finally:
-            os.close(says)
-        try:
-            await_ready(process, hears, wanted.start_timeout_s, log)
-            yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", key)
-        finally:
-            os.close(hears)
-            end(process)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, hears)
+        log = stack.enter_context(tempfile.TemporaryFile())
+        # It alone keeps the socket: when it ends, whoever is connected hears of it at once.
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            try:
+                process = start(wanted, key, listener, says, log)
+            finally:
+                os.close(says)
+        stack.callback(end, process)
+        await_ready(process, hears, wanted.start_timeout_s, log)
+        yield Running(Place(url, key), process, log)
 
 
 def start(wanted: Wanted, key: str, listener: socket.socket, says: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -97,43 +101,25 @@ def start(wanted: Wanted, key: str, listener: socket.socket, says: int, log: IO[
         "ROUTER_LISTEN_FD": str(listener.fileno()),
         "ROUTER_READY_FD": str(says),
         "ROUTER_DRAIN_S": str(DRAIN_S),
-        "HOME": wanted.folder,
     }
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     secret = generation_secrets.parse_variables(read(wanted.secrets or ""))[1]
+    given = {name: value for name, value in {**wanted.environment, **secret}.items() if not name.startswith(SHARED)}
     try:
         return subprocess.Popen(
             list(wanted.command),
             cwd=wanted.folder,
-            env={**kept, **wanted.environment, **secret, **own},
+            env=service_user.variables({**given, **own}, wanted.folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=(listener.fileno(), says),
-            preexec_fn=becoming(wanted.user),
+            preexec_fn=service_user.becoming(wanted.user),
             start_new_session=True,
         )
+    except service_user.NoSuchUser as error:
+        raise CanaryFailure(str(error)) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise CanaryFailure(f"it cannot be started with {wanted.command[0]}: {error}") from error
-
-
-def becoming(user: str) -> Callable[[], None] | None:
-    """What makes a new process the user's; None where it is the caller's anyway."""
-    if not user:
-        return None
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError as error:
-        raise CanaryFailure(f"the user {user} does not exist; expected the one that runs the proxy") from error
-    groups = os.getgrouplist(user, entry.pw_gid)
-
-    def become() -> None:
-        os.setgroups(groups)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-        os.umask(0o077)
-
-    return None if entry.pw_uid == os.geteuid() else become
 
 
 def await_ready(process: subprocess.Popen[bytes], hears: int, limit_s: float, log: IO[bytes]) -> None:
@@ -162,8 +148,3 @@ def tail(log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode("utf-8", errors="replace").splitlines()
     return "\n".join(lines[-TAIL_LINES:])[-TAIL_CHARACTERS:] or "(nothing)"
-
-
-def refusals(answers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each name that did not answer."""
-    return [f"{answer['alias']}: {answer['error']}" for answer in answers if answer["error"]]

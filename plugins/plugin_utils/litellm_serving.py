@@ -1,4 +1,4 @@
-"""What a deployment of LiteLLM has to know of a configuration: whom to ask before it serves, how long its requests may take."""
+"""What a deployment of LiteLLM has to know of a configuration: how long its requests may take."""
 
 from __future__ import annotations
 
@@ -17,21 +17,6 @@ ATTEMPTS = 2
 MARGIN_S = 10
 # Longer than this nobody waits for a request that may never end, unless a single timeout of the configuration is longer.
 LONGEST_DRAIN_S = 1800
-# Modes that can be asked with a few words. LiteLLM has more (rerank, image_generation, audio_speech …).
-ASKED_MODES = ("chat", "embedding")
-
-
-def names_to_ask(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every name that a client may call, as `{name, mode, timeout_s}`: model groups, then aliases. A pattern cannot be called."""
-    groups: dict[str, dict[str, Any]] = {}
-    for entry in config.get("model_list") or []:
-        name, timeout_s = str(entry["model_name"]), _seconds((entry.get("litellm_params") or {}).get("timeout"))
-        group = groups.setdefault(name, {"name": name, "mode": _mode(entry), "timeout_s": 0.0})
-        group["timeout_s"] += timeout_s or _router_timeout_s(config) or UNSAID_TIMEOUT_S
-    aliases = (config.get("router_settings") or {}).get("model_group_alias") or {}
-    named = [(str(alias), str(target["model"] if isinstance(target, Mapping) else target)) for alias, target in aliases.items()]
-    found = [*groups.values(), *({**groups[target], "name": alias} for alias, target in named if target in groups)]
-    return [item for item in found if "*" not in item["name"] and item["mode"] in ASKED_MODES]
 
 
 def drain_s(config: Mapping[str, Any], release: Release) -> int:
@@ -63,19 +48,16 @@ def _way_s(way: Walk) -> float:
 def _timeouts(config: Mapping[str, Any]) -> Iterator[float]:
     settings = [(entry.get("litellm_params") or {}) for entry in config.get("model_list") or []]
     for holder in [*settings, config.get("router_settings") or {}, config.get("litellm_settings") or {}]:
-        found = [_seconds(holder.get(name)) for name in ("timeout", "stream_timeout", "request_timeout")]
+        found = [seconds(holder.get(name)) for name in ("timeout", "stream_timeout", "request_timeout")]
         yield from (item for item in found if item)
 
 
-def _router_timeout_s(config: Mapping[str, Any]) -> float | None:
-    return _seconds((config.get("router_settings") or {}).get("timeout"))
+def router_timeout_s(config: Mapping[str, Any]) -> float | None:
+    """What router_settings say for deployments that say nothing."""
+    return seconds((config.get("router_settings") or {}).get("timeout"))
 
 
-def _mode(entry: Mapping[str, Any]) -> str:
-    return str((entry.get("model_info") or {}).get("mode") or "chat")
-
-
-def _seconds(value: Any) -> float | None:
+def seconds(value: Any) -> float | None:
     """A number of seconds; None for what is none, which other gates refuse."""
     try:
         return float(value)

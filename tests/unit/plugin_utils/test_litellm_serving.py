@@ -1,44 +1,19 @@
-"""Whom the canary asks, and how long a proxy drains: tables of configurations."""
+"""How long a proxy drains: a table of configurations."""
 
 from __future__ import annotations
 
 import pytest
 
 from plugins.plugin_utils.litellm_release import parse_release
-from plugins.plugin_utils.litellm_serving import drain_s, names_to_ask
+from plugins.plugin_utils.litellm_serving import drain_s
 
 
-def entry(name, timeout=30, mode="chat", **more):
-    return {"model_name": name, "litellm_params": {"model": "openai/m", "timeout": timeout, **more}, "model_info": {"mode": mode}}
+def entry(name, timeout=30, **more):
+    return {"model_name": name, "litellm_params": {"model": "openai/m", "timeout": timeout, **more}}
 
 
 def config(*entries, **settings):
     return {"model_list": list(entries), "router_settings": settings}
-
-
-# (configuration, names with mode and time)
-NAMES = {
-    "one": (config(entry("a")), [("a", "chat", 30)]),
-    "two deployments take the time of both": (config(entry("a"), entry("a", 40)), [("a", "chat", 70)]),
-    "an embedding": (config(entry("a"), entry("e", mode="embedding")), [("a", "chat", 30), ("e", "embedding", 30)]),
-    "no mode is chat": (config({**entry("a"), "model_info": None}), [("a", "chat", 30)]),
-    "a mode that a few words do not try": (config(entry("a"), entry("r", mode="rerank")), [("a", "chat", 30)]),
-    "a pattern": (config(entry("a"), entry("openai/*")), [("a", "chat", 30)]),
-    "an alias": (config(entry("a"), model_group_alias={"b": "a"}), [("a", "chat", 30), ("b", "chat", 30)]),
-    "a hidden alias": (
-        config(entry("e", mode="embedding"), model_group_alias={"b": {"model": "e", "hidden": True}}),
-        [("e", "embedding", 30), ("b", "embedding", 30)],
-    ),
-    "an alias of nothing": (config(entry("a"), model_group_alias={"b": "c"}), [("a", "chat", 30)]),
-    "the router's timeout": (config(entry("a", None), timeout=50), [("a", "chat", 50)]),
-    "no timeout": (config(entry("a", None)), [("a", "chat", 600)]),
-    "nothing": ({}, []),
-}
-
-
-@pytest.mark.parametrize(("given", "expected"), NAMES.values(), ids=NAMES)
-def test_every_name_is_asked(given, expected):
-    assert [(item["name"], item["mode"], item["timeout_s"]) for item in names_to_ask(given)] == expected
 
 
 ONCE = {"num_retries": 0}

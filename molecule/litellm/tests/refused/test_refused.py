@@ -85,6 +85,16 @@ DEPLOYMENTS: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
         [ROUTER, "tools_slow", "model_group_alias.quick"],
     ),
     "wrong port": (OTHER_KEYS, ENGINE_BREAKAGES["wrong port"], [CANARY, "{alias}"]),
+    "wrong port before a second host": (
+        {},
+        ENGINE_BREAKAGES["wrong port before a second host"],
+        [CANARY, "{alias}", "127.0.0.1:18999"],
+    ),
+    "wrong port before a fallback": (
+        {},
+        ENGINE_BREAKAGES["wrong port before a fallback"],
+        [CANARY, "{alias}", "127.0.0.1:18999"],
+    ),
     "another model": ({}, ENGINE_BREAKAGES["engine of another mode"], [CANARY, "embedding"]),
     "secret that nobody gives": (
         {},
