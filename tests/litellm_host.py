@@ -29,7 +29,9 @@ CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 # Between two requests of one of the load's clients.
 PAUSE_S = 0.4
 # Of the reload and of the canary, on a busy machine.
-DEPLOY_S = 400
+DEPLOY_S = 600
+# A request that waits for a generation to start; on a busy machine that takes more than a minute.
+ANSWER_S = 240
 
 
 def address() -> str:
@@ -54,7 +56,7 @@ def ask(path: str, key: str | None, body: Mapping[str, Any] | None = None) -> tu
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
     request = urllib.request.Request(url() + path, None if body is None else json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
@@ -126,7 +128,7 @@ def deploy(**variables: Any) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-def wait(condition: Callable[[], bool], limit_s: float = 90.0) -> bool:
+def wait(condition: Callable[[], bool], limit_s: float = 240.0) -> bool:
     ends = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > ends:
