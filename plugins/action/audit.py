@@ -13,9 +13,10 @@ from ansible.utils.display import Display
 
 from ..plugin_utils.audit.check import Audit, AuditError, audit
 from ..plugin_utils.audit.config import Config
-from ..plugin_utils.audit.files import encoded, environment_names, write_whole
+from ..plugin_utils.audit.files import encoded, environment_names, relative, write_whole
 from ..plugin_utils.audit.finding import SEVERITIES, FleetView
-from ..plugin_utils.audit.mend import mend_diff, mended
+from ..plugin_utils.audit.fixed import fixed
+from ..plugin_utils.audit.mend import mend_diff
 from ..plugin_utils.audit.said import said, summary
 from ..plugin_utils.audit.sarif import sarif
 from ..plugin_utils.yaml_document import YamlError, read_yaml
@@ -51,6 +52,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Returns ``findings``, ``survival``, where the files are, and whether a finding reaches the threshold."""
         result = super().run(tmp, task_vars)
+        refuse_number(self._task.args.get("litellm_version"))
         _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         content = read(arguments["config"], "config")
         # A configuration beside an inventory of the user's is held against the memory of its hosts too.
@@ -66,7 +68,8 @@ class ActionModule(ActionBase):
         Display().display("\n".join(["", *said(found, arguments["config"], arguments["stack"]), ""]))
         result |= {
             "config": arguments["config"],
-            "litellm_version": str(found.subject.release),
+            "litellm_version": str(found.release),
+            "litellm_version_reason": found.reason,
             "findings": [item.plain() for item in found.findings],
             "survival": [row.plain() for row in found.survival],
         }
@@ -77,9 +80,10 @@ class ActionModule(ActionBase):
     def _written(self, build: str, found: Audit, arguments: dict[str, Any]) -> dict[str, Any]:
         """Write audit.json and audit.sarif where they differ; says whether they did, or would in check mode."""
         listed = [item.plain() for item in found.findings]
+        stack = relative(arguments["stack"]) if arguments["stack"] else None
         files = {
             "audit.json": listed,
-            "audit.sarif": sarif(found.findings, relative(arguments["config"]), relative(arguments["stack"])),
+            "audit.sarif": sarif(found.findings, relative(arguments["config"]), stack, found.held_against),
         }
         changed = False
         for name, content in files.items():
@@ -95,7 +99,10 @@ class ActionModule(ActionBase):
         """The mends that need no decision, as a diff or in the file itself."""
         if arguments["fix"] == "none":
             return {}
-        text, done = mended(content, found.findings)
+        try:
+            text, done = fixed(content, found)
+        except YamlError as error:
+            raise AnsibleActionFail(f"{arguments['config']}: {error}") from None
         name = os.path.basename(arguments["config"])
         difference = mend_diff(content, text, name)
         Display().display(difference or "Nothing can be mended without a decision.")
@@ -103,6 +110,15 @@ class ActionModule(ActionBase):
         if writes and not self._task.check_mode:
             write(arguments["config"], encoded(text, content))
         return {"mended": [item.plain() for item in done], "mend_diff": difference, "changed": changed or writes}
+
+
+def refuse_number(version: object) -> None:
+    """YAML reads 1.110 as the number 1.11, and that would become text; fails in words."""
+    if isinstance(version, (int, float)):
+        raise AnsibleActionFail(
+            f"litellm_version: got the number {version}; expected text, for a number has lost its last zeros. "
+            "Write all of it in quotes: '1.106.2'."
+        )
 
 
 def read(path: str, what: str) -> bytes:
@@ -135,7 +151,9 @@ def stack_of(arguments: dict[str, Any]) -> bytes | None:
 
 def inventory(variables: dict[str, Any]) -> Any:
     """A reader of the inventory, None where there is none of ours."""
-    if not (variables.get("groups") or {}).get("engines"):
+    groups = variables.get("groups") or {}
+    # Another inventory may have a group engines of its own.
+    if not groups.get("engines") or not groups.get("router"):
         return None
     if MISSING_LIBRARY is not None:
         raise AnsibleActionFail(
@@ -159,11 +177,3 @@ def build_directory(variables: dict[str, Any], with_inventory: bool) -> str:
     """build/ where the playbook was started, one folder per inventory."""
     build = os.path.join(os.getcwd(), "build")
     return os.path.join(build, inventory_name(variables.get("ansible_inventory_sources") or [])) if with_inventory else build
-
-
-def relative(path: str | None) -> str | None:
-    """As a repository knows the file, where it lies below the current folder."""
-    if path is None:
-        return None
-    below = os.path.relpath(path)
-    return path if below.startswith("..") else below

@@ -55,7 +55,7 @@ def _litellm_findings(text: Any, litellm_version: Any = None, environment: Any =
     if not isinstance(text, str):
         raise AnsibleFilterError(f"litellm_findings: got {type(text).__name__}; expected the text of a config.yaml")
     try:
-        return check(text.encode(), None if litellm_version is None else str(litellm_version), list(environment))
+        return check(text.encode(), litellm_version, list(environment))
     except AuditError as error:
         raise AnsibleFilterError(f"litellm_findings: {error}") from error
 

@@ -96,6 +96,10 @@ litellm_version:
   description: The release that it was held against.
   returned: always
   type: str
+litellm_version_reason:
+  description: Why it was held against that release; it was named, it is that of the stack's image, or nobody named one.
+  returned: always
+  type: str
 build_directory:
   description: Where the files went.
   returned: always

@@ -6,6 +6,7 @@ share through an anchor, which a program that writes into one of them changes ev
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 MOST_VALUES = 30_000
 MOST_BYTES = 2_000_000
 MOST_LEVELS = 100
+# A tag that is not YAML's own may be a password that was written without quotes.
+OWN_TAG = re.compile(r"the tag '(?!tag:yaml\.org)[^']*'")
 
 # What PyYAML's constructors let through for a value that is not what its tag says: !!int x, !!bool x, !!timestamp x.
 UNREAD = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -80,6 +83,7 @@ def _said(error: yaml.YAMLError) -> str:
         return " ".join(str(error).split())
     mark = error.problem_mark or error.context_mark
     words = " ".join("; ".join(text for text in (error.context, error.problem) if text).split())
+    words = OWN_TAG.sub("a tag of its own (a value that begins with ! needs quotes)", words)
     return f"line {mark.line + 1}, column {mark.column + 1}: {words}" if mark else words
 
 
@@ -125,7 +129,10 @@ def _node(event: yaml.NodeEvent, anchors: dict[str, _Node]) -> _Node:
     line = _line(event)
     if isinstance(event, yaml.AliasEvent):
         if event.anchor not in anchors:
-            raise YamlError(f"line {line}: got the alias *{event.anchor}, expected an anchor &{event.anchor} before it")
+            # Its name may be a password that was written without quotes.
+            raise YamlError(
+                f"line {line}: got an alias (*…) without an anchor before it; a value that begins with * needs quotes"
+            )
         return _Node(line, yaml.AliasEvent, [], of=anchors[event.anchor])
     node = _Node(line, type(event), [], _key(event) if isinstance(event, yaml.ScalarEvent) else None)
     if event.anchor:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from ..yaml_document import YamlError
 from .check import Audit, AuditError, audit
-from .files import encoded, environment_names, write_whole
+from .files import encoded, environment_names, relative, write_whole
 from .finding import SEVERITIES
-from .mend import mend_diff, mended
+from .fixed import fixed
+from .mend import mend_diff
 from .said import said
-from .sarif import sarif
+from .sarif import sarif_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,9 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
             worst = 2
         else:
             done.append((file, found))
+            if options.format == "json" and not options.fix:
+                # The list of findings has no place for it.
+                print(f"{file}: held against {found.held_against}", file=sys.stderr)
             worst = max(worst, int(found.reaches(options.threshold)))
-    if not options.fix:
-        print(_shown(done, options))
+    try:
+        print(_shown(done, options) if not options.fix else "", end="" if options.fix else "\n", flush=True)
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what Python writes at its end would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return worst
 
 
@@ -77,14 +85,14 @@ def _shown(done: list[tuple[str, Audit]], options: argparse.Namespace) -> str:
         ]
         return json.dumps(plain, indent=2, ensure_ascii=False)
     if options.format == "sarif":
-        each = [sarif(found.findings, file, options.stack) for file, found in done]
-        whole = {**sarif([], ""), "runs": [run for one in each for run in one["runs"]]}
-        return json.dumps(whole, indent=2, ensure_ascii=False)
+        stack = relative(options.stack) if options.stack else None
+        each = [(found.findings, relative(file), stack, found.held_against) for file, found in done]
+        return json.dumps(sarif_of(each), indent=2, ensure_ascii=False)
     return "\n\n".join("\n".join(said(found, file, options.stack)) for file, found in done)
 
 
 def _fix(file: Path, content: bytes, found: Audit, write: bool) -> None:
-    text, done = mended(content, found.findings)
+    text, done = fixed(content, found)
     print(mend_diff(content, text, file.name), end="")
     if write and done:
         write_whole(file, encoded(text, content))

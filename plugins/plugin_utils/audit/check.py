@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..litellm_release import Release, parse_release
@@ -12,6 +12,7 @@ from ..yaml_document import Document, YamlError, read_yaml
 from . import (
     rules_chains,
     rules_fleet,
+    rules_keys,
     rules_names,
     rules_order,
     rules_providers,
@@ -22,15 +23,28 @@ from . import (
 )
 from .config import Config
 from .finding import SEVERITIES, Finding, FleetView, Rule, Stack, Subject
+from .litellm_keys import oldest as oldest_asked
 from .survival import Row, survival
 
-MODULES = (rules_shape, rules_order, rules_providers, rules_names, rules_chains, rules_settings, rules_release, rules_fleet)
+MODULES = (
+    rules_shape,
+    rules_order,
+    rules_providers,
+    rules_names,
+    rules_chains,
+    rules_settings,
+    rules_keys,
+    rules_release,
+    rules_fleet,
+)
 RULES: tuple[Rule, ...] = tuple(
     [item for module in MODULES for item in vars(module).values() if isinstance(item, Rule)] + list(rules_release.WEAKNESSES)
 )
 STACK_RULES: tuple[Rule, ...] = tuple(item for item in vars(rules_stack).values() if isinstance(item, Rule))
 # The release of our own role, which a configuration is held against when nobody says which one runs it.
 PINNED = parse_release("1.106.2")
+NAMED, IMAGE = "named", "by the image in the stack file"
+NOBODY = "nobody named one: this is the one that our role installs"
 
 
 class AuditError(ValueError):
@@ -43,11 +57,27 @@ class Audit:
 
     findings: tuple[Finding, ...]
     subject: Subject
+    # Why it was held against that release.
+    reason: str
+    # The same audit of another content of the file.
+    again: Callable[[bytes], Audit]
 
     @cached_property
     def survival(self) -> list[Row]:
         """Who is served while hosts are down."""
         return survival(self.subject.config, self.subject.release)
+
+    @property
+    def held_against(self) -> str:
+        """The release, why that one, and whose names stand in for its own where it is older than all that were asked."""
+        oldest = oldest_asked()
+        older = f"; the names of settings are those of {oldest}, the oldest that was asked" if self.release < oldest else ""
+        return f"LiteLLM {self.release} ({self.reason}{older})"
+
+    @property
+    def release(self) -> Release:
+        """The release that it was held against."""
+        return self.subject.release
 
     def counts(self) -> dict[str, int]:
         """Severity -> how many."""
@@ -83,13 +113,15 @@ def audit(
     # Not those of the section environment_variables: os.environ/… is read before them (on all four releases that were asked).
     names = given | stacked
     whole = bool(given) or (bool(stacked) and not _has_env_file(surroundings))
-    subject = Subject(document, config, _release(release, surroundings), names, whole, surroundings, fleet)
+    held, reason = _release(release, surroundings)
+    subject = Subject(document, config, held, names, whole, surroundings, fleet)
     found = [finding for rule in RULES for finding in rule.findings(subject)]
     if surroundings:
         # Their places are in the other file.
         around = replace(subject, document=surroundings.document)
         found += [replace(finding, file="stack") for rule in STACK_RULES for finding in rule.findings(around)]
-    return Audit(tuple(sorted(found, key=_rank)), subject)
+    again = partial(audit, release=held, environment=given, stack=stack, fleet=fleet)
+    return Audit(tuple(sorted(found, key=_rank)), subject, reason, again)
 
 
 def _rank(finding: Finding) -> tuple[int, bool, int, str, str]:
@@ -123,13 +155,22 @@ def _has_env_file(stack: Stack | None) -> bool:
     return any(service.get("env_file") for service in (stack.services.values() if stack else ()))
 
 
-def _release(release: Release | str | None, stack: Stack | None) -> Release:
+def _release(release: Release | str | None, stack: Stack | None) -> tuple[Release, str]:
+    """The release, and why that one."""
     if isinstance(release, Release):
-        return release
+        return release, NAMED
     if release is not None:
-        try:
-            return parse_release(str(release))
-        except ValueError as error:
-            raise AuditError(str(error)) from None
+        return _parsed(release), NAMED
     found = (rules_stack.image_release(service) for service in (stack.services.values() if stack else ()))
-    return next((item for item in found if item), PINNED)
+    named = next((item for item in found if item), None)
+    return (named, IMAGE) if named else (PINNED, NOBODY)
+
+
+def _parsed(release: object) -> Release:
+    """A release as somebody wrote it. A number has lost its last zeros: 1.110 is 1.11."""
+    if not isinstance(release, str):
+        raise AuditError(f"got the LiteLLM version {release!r}, a number; expected text. Write all of it in quotes: '1.106.2'")
+    try:
+        return parse_release(release)
+    except ValueError as error:
+        raise AuditError(str(error)) from None

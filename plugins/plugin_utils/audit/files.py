@@ -14,7 +14,7 @@ MODE = 0o644
 
 def environment_names(content: bytes) -> list[str]:
     """The names of NAME=value lines; the values are not looked at."""
-    lines = content.decode("utf-8", "replace").splitlines()
+    lines = [line.strip() for line in content.decode("utf-8-sig", "replace").splitlines()]
     return [line.partition("=")[0].removeprefix("export ").strip() for line in lines if "=" in line and not line.startswith("#")]
 
 
@@ -38,3 +38,9 @@ def write_whole(file: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def relative(path: str) -> str:
+    """As a repository knows the file, where it lies below the current folder; else from the root on."""
+    below = os.path.relpath(path)
+    return os.path.abspath(path) if below.startswith("..") else below

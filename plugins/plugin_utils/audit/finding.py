@@ -21,11 +21,12 @@ SEVERITIES = ("error", "warning", "advice")
 
 @dataclass(frozen=True)
 class Edit:
-    """A mechanical mend: the value at ``path`` becomes ``value``, or goes when ``remove`` is set."""
+    """A mechanical mend: the value at ``path`` becomes ``value``, goes when ``remove`` is set, or gets the key ``rename``."""
 
     path: Path
     value: Any = None
     remove: bool = False
+    rename: str | None = None
 
 
 @dataclass(frozen=True)

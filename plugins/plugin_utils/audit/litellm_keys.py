@@ -28,6 +28,11 @@ def inventoried(release: Release) -> Release:
     return max((one for one in asked if one <= release), default=asked[0])
 
 
+def oldest() -> Release:
+    """The oldest release that was asked: the names of earlier ones nobody knows."""
+    return content()[0][0]
+
+
 def newest() -> Release:
     """The newest release that was asked: what later ones know in addition, nobody knows."""
     return content()[0][-1]

@@ -82,7 +82,9 @@ def _meant(data: Any, edit: Edit) -> Any:
         if isinstance(place, dict) and place.get(part) is None:
             place[part] = {}
         place = place[part]
-    if edit.remove:
+    if edit.rename:
+        place[edit.rename] = place.pop(edit.path[-1])
+    elif edit.remove:
         del place[edit.path[-1]]
     else:
         place[edit.path[-1]] = edit.value
@@ -111,10 +113,10 @@ def _spliced(text: str, edit: Edit) -> str:
     if parent is None:
         return _new_section(text, root, edit)
     place = _entry(parent, edit.path[-1])
-    if edit.remove:
+    if edit.remove or edit.rename:
         if place is None:
             raise NotMechanical
-        return _without(text, parent, *place)
+        return _replaced(text, place[0], edit.rename) if edit.rename else _without(text, parent, *place)
     if place is None:
         return _with(text, parent, edit)
     return _replaced(text, place[1], edit.value)

@@ -98,14 +98,13 @@ def fallback_key_repeated(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         first = seen.setdefault((chain.kind, chain.key), chain)
         if first is not chain and chain.kind != "default_fallbacks":
+            # No mend by rule: what the second one asks for would be gone.
             line = subject.document.line(first.path)
-            edits = (Edit(chain.path[:-1], remove=True),)
             yield Found(
                 chain.path,
                 f"a second chain for {chain.key} (the first is in line {line})",
                 "one",
                 "Join them in one list.",
-                edits=edits,
             )
 
 

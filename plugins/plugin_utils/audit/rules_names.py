@@ -83,11 +83,7 @@ def complexity_tier_names(subject: Subject) -> Iterator[Found]:
         allowed = {*TIERS, *(("NON_REASONING",) if settings.get("enable_non_reasoning_tier") is True else ())}
         for name in (name for name in tiers if name not in allowed):
             upper = str(name).upper()
-            edits = (
-                (Edit((*path, name), remove=True), Edit((*path, upper), tiers[name]))
-                if upper in allowed and upper not in tiers
-                else ()
-            )
+            edits = (Edit((*path, name), rename=upper),) if upper in allowed and upper not in tiers else ()
             yield Found(
                 (*path, name), f"the tier {name}", ", ".join(TIERS), "Write the name in capitals, or take it out.", edits=edits
             )

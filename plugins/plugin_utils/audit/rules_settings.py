@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from ..litellm_release import releases
 from ..problems import LONGEST_WORD
-from .config import Deployment, is_environment, mapping, number, text
+from .config import Deployment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .guesses import distance
 from .litellm_keys import known, newest, possible
@@ -28,10 +27,6 @@ HEALTH = (
 INTERVAL_S, STALENESS_S = 300.0, 600.0
 # A year: nobody means more.
 LONGEST_S = 365 * 86_400.0
-# Published in examples and documentation; LiteLLM refuses them as known from 1.104 on.
-PUBLISHED_KEYS = frozenset(
-    {"sk-1234", "sk-12345", "sk-123456", "sk-1234567890", "sk-test", "sk-master", "sk-litellm", "sk-master-key"}
-)
 # A misspelt word is about that near to the right one.
 NEAR = 0.8
 # Parameters of a deployment that LiteLLM itself goes by. All others are the engine's, which has names of its own.
@@ -64,6 +59,11 @@ CONTROLS = frozenset(
         "weight",
     }
 )
+# Of model_info, which takes any key too, and of an entry itself.
+FACTS = frozenset({"base_model", "health_check_model", "max_input_tokens", "mode", "supports_function_calling"})
+ENTRY = frozenset({"litellm_params", "model_info", "model_name"})
+# Words of their own that are one letter from a name.
+NO_SLIPS = frozenset({"border", "modes"})
 # Names from that length on may have two letters wrong.
 LONG = 10
 
@@ -116,7 +116,7 @@ def key_misspelt(subject: Subject) -> Iterator[Found]:
     """Sections and parameters may have names of one's own, and engines have hundreds: only a slip of the pen is wrong."""
     for path, keys, names in _open_places(subject):
         for key in keys:
-            near = None if key in names else _slip(key, names)
+            near = None if key in names or key in NO_SLIPS else _slip(key, names)
             if near:
                 yield Found((*path, key), str(key), near, f"Write {near}.")
 
@@ -129,6 +129,11 @@ def _open_places(subject: Subject) -> Iterator[tuple[tuple[str | int, ...], list
     for item in subject.config.deployments:
         own = [key for key in item.params if isinstance(key, str) and key not in params]
         yield (*item.path, "litellm_params"), own, CONTROLS
+        facts = [key for key in item.info if isinstance(key, str) and key not in known("model_info", subject.release)]
+        yield (*item.path, "model_info"), facts, FACTS
+    entries = subject.config.data.get("model_list")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        yield ("model_list", index), [key for key in mapping(entry) if isinstance(key, str)], ENTRY
 
 
 @rule("complexity-key-unknown", "error", "A complexity router takes any key and ignores those that it does not know.")
@@ -164,11 +169,12 @@ def health_section(subject: Subject) -> Iterator[Found]:
 
 
 def _on(subject: Subject, name: str) -> bool:
-    return subject.config.setting(name, "general_settings", "router_settings") is True
+    """LiteLLM takes anything that is not empty as on, text too."""
+    return bool(subject.config.setting(name, "general_settings", "router_settings"))
 
 
 def _probes(subject: Subject) -> bool:
-    return subject.config.section("general_settings").get("background_health_checks") is True
+    return bool(subject.config.section("general_settings").get("background_health_checks"))
 
 
 @rule(
@@ -241,41 +247,6 @@ def health_staleness(subject: Subject) -> Iterator[Found]:
 
 
 @rule(
-    "master-key-missing",
-    "error",
-    "From 1.104.0 on the proxy refuses to start without a master key.",
-    releases(since="1.104.0"),
-)
-def master_key_missing(subject: Subject) -> Iterator[Found]:
-    general = subject.config.section("general_settings")
-    permitted = general.get("dangerously_permit_weak_or_unset_master_key") is True
-    if not general.get("master_key") and not permitted and "LITELLM_MASTER_KEY" not in subject.environment:
-        path = ("general_settings", "master_key")
-        mend = "Set master_key: os.environ/LITELLM_MASTER_KEY, or that variable alone."
-        yield Found(path, "no master key", "a master key", mend, edits=(Edit(path, "os.environ/LITELLM_MASTER_KEY"),))
-
-
-@rule(
-    "master-key-published",
-    "error",
-    "The key stands in documentation: everybody has it. From 1.104.0 on the proxy refuses to start with it.",
-)
-def master_key_published(subject: Subject) -> Iterator[Found]:
-    key = subject.config.section("general_settings").get("master_key")
-    if isinstance(key, str) and key in PUBLISHED_KEYS:
-        path = ("general_settings", "master_key")
-        # No mend by rule: up to 1.103 the proxy serves without any key where the variable is not set.
-        yield Found(path, f"the example {key}", "a key of one's own", "Generate one and keep it in the environment.")
-
-
-@rule("master-key-type", "error", "The proxy compares the key as text: any other value never matches.")
-def master_key_type(subject: Subject) -> Iterator[Found]:
-    key = subject.config.section("general_settings").get("master_key")
-    if key is not None and not isinstance(key, str):
-        yield Found(("general_settings", "master_key"), f"a {type(key).__name__} (not shown)", "text", "Write it in quotes.")
-
-
-@rule(
     "custom-auth-unchecked",
     "error",
     "Without both switches the list of models of a key is not looked at: each key may call everything.",
@@ -320,26 +291,6 @@ def check_provider_endpoint(subject: Subject) -> Iterator[Found]:
         path = ("litellm_settings", "check_provider_endpoint")
         mend = "Take it out; for health set general_settings.background_health_checks and enable_health_check_routing."
         yield Found(path, "check_provider_endpoint without wildcard models", "nothing", mend, edits=(Edit(path, remove=True),))
-
-
-@rule(
-    "environment-missing",
-    "error",
-    "The variable is not in what was said of the proxy's environment: LiteLLM reads nothing in its place.",
-)
-def environment_missing(subject: Subject) -> Iterator[Found]:
-    for path, value in _texts(subject.config.data, ()) if subject.environment_whole else ():
-        name = value.partition("/")[2]
-        if is_environment(value) and name not in subject.environment:
-            yield Found(path, value, "a variable that is set", f"Set {name} in the proxy's environment.")
-
-
-def _texts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, (dict, list)):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _texts(item, (*path, key))
 
 
 @rule(

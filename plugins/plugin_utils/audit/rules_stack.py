@@ -10,11 +10,13 @@ from ..litellm_release import Release, parse_release
 from ..problems import Path
 from .config import mapping, number, text
 from .finding import Found, Subject, rule
+from .rules_keys import PUBLISHED_KEYS, REFUSED_KEY, REFUSED_SINCE, REFUSES
 
 # Tags that move; the first three of them are named in reference 8.3.
 FLOATING = re.compile(r"main-stable|main-latest|latest|main|nightly|stable|.*-(latest|nightly)")
 # In tags such as v1.82.6 and main-v1.82.6-stable.
 RELEASE = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,6}")
+DEFAULT = re.compile(r"\$\{\w+:?-([^{}]*)\}")
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 # Docker's stop_grace_period and LiteLLM's GRACEFUL_SHUTDOWN_TIMEOUT where nothing is said.
 GRACE_S, DRAIN_S = 10.0, 30.0
@@ -29,7 +31,7 @@ def litellm_services(data: object) -> dict[str, Mapping[str, Any]]:
 
 def image_release(service: Mapping[str, Any]) -> Release | None:
     """The release that an image's tag names."""
-    found = RELEASE.search(_tag(str(service.get("image") or "")) or "")
+    found = RELEASE.search(_tag(DEFAULT.sub(r"\1", str(service.get("image") or ""))) or "")
     return parse_release(found[0]) if found else None
 
 
@@ -60,9 +62,20 @@ def _services(subject: Subject) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 def image_floating(subject: Subject) -> Iterator[Found]:
     for path, service in _services(subject):
         image = str(service.get("image"))
-        tag = _tag(image)
-        if "@sha256:" not in image and "$" not in image and (tag is None or FLOATING.fullmatch(tag)):
+        # What stands in for a variable that is not set: ${TAG:-main-latest}.
+        tag = _tag(DEFAULT.sub(r"\1", image))
+        if "@sha256:" not in image and "$" not in (tag or "") and (tag is None or FLOATING.fullmatch(tag)):
             yield Found((*path, "image"), image, "a release and its digest", "Write image: …:vX.Y.Z@sha256:….")
+
+
+@rule("stack-key-published", "error", "The key stands in documentation: everybody has it.")
+def stack_key_published(subject: Subject) -> Iterator[Found]:
+    for path, service in _services(subject):
+        key = service_environment(service).get("LITELLM_MASTER_KEY")
+        if key in PUBLISHED_KEYS:
+            why = REFUSES if key == REFUSED_KEY and subject.release >= REFUSED_SINCE else None
+            mend = "Generate one and keep it out of the file."
+            yield Found((*path, "environment"), f"LITELLM_MASTER_KEY with the example {key}", "a key of one's own", mend, why=why)
 
 
 @rule("stop-grace-short", "error", "The container is killed before the requests in flight are done.")
@@ -99,7 +112,7 @@ def _seconds(value: object) -> float | None:
 )
 def health_unshared(subject: Subject) -> Iterator[Found]:
     general = subject.config.section("general_settings")
-    if general.get("background_health_checks") is not True or general.get("use_shared_health_check") is True:
+    if not general.get("background_health_checks") or general.get("use_shared_health_check") is True:
         return
     for path, service in _services(subject):
         replicas = number(mapping(service.get("deploy")).get("replicas")) or 1

@@ -11,7 +11,7 @@ TITLES = {"error": "Errors", "warning": "Warnings", "advice": "Advice"}
 
 def said(audit: Audit, file: str, stack_file: str | None = None) -> list[str]:
     """Lines of text; the last one counts."""
-    lines = [f"{file}, held against LiteLLM {audit.subject.release}"]
+    lines = [f"{file}, held against {audit.held_against}"]
     for severity in SEVERITIES:
         found = [item for item in audit.findings if item.severity == severity]
         lines += ["", f"{TITLES[severity]} ({len(found)})"] if found else []

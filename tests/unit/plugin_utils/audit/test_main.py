@@ -65,14 +65,16 @@ def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     main(["wrong"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "wrong, held against LiteLLM 1.106.2"
+    assert lines[0] == "wrong, held against LiteLLM 1.106.2 (nobody named one: this is the one that our role installs)"
     assert any(line.lstrip().startswith("wrong:") and "model_list[0].litellm_params.order" in line for line in lines)
     assert lines[-1].startswith("1 error, 0 warnings, ")
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     main(["wrong", "--format", "json"])
-    found = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.err.startswith("wrong: held against LiteLLM 1.106.2 (nobody named one")
+    found = json.loads(said.out)
     assert [set(item) for item in found] == [
         {"file", "rule", "severity", "path", "line", "got", "expected", "why", "mend", "versions"} for _item in found
     ]
@@ -94,11 +96,26 @@ def test_several_files_are_one_document(form: str, capsys: pytest.CaptureFixture
     assert places == {"wrong", "warned"}
 
 
+def test_sarif_is_one_run_that_says_what_it_was_held_against(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = tmp_path.parent / "elsewhere.yaml"
+    elsewhere.write_bytes(WRONG)
+    main(["wrong", str(tmp_path / "warned"), str(elsewhere), "--format", "sarif", "--litellm-version", "1.82.0"])
+    [run] = json.loads(capsys.readouterr().out)["runs"]
+    places = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]}
+    assert places == {"wrong", "warned", f"file://{elsewhere}"}
+    assert set(run["properties"]["heldAgainst"]) == {"wrong", "warned", str(elsewhere)}
+    assert set(run["properties"]["heldAgainst"].values()) == {
+        "LiteLLM 1.82.0 (named; the names of settings are those of 1.82.6, the oldest that was asked)"
+    }
+    rules = run["tool"]["driver"]["rules"]
+    assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [result["ruleId"] for result in run["results"]]
+
+
 def test_the_environment_s_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "some.env").write_text("# LITELLM_MASTER_KEY=x\nexport OTHER=1\n", encoding="utf-8")
     assert main(["right", "--environment-file", "some.env"]) == 1
     assert "environment-missing" in capsys.readouterr().out
-    (tmp_path / "some.env").write_text("export LITELLM_MASTER_KEY=secret\n", encoding="utf-8")
+    (tmp_path / "some.env").write_text("  export LITELLM_MASTER_KEY=secret\n", encoding="utf-8")
     assert main(["right", "--environment-file", "some.env"]) == 0
     assert "secret" not in capsys.readouterr().out
 

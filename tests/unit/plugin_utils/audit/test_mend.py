@@ -47,7 +47,9 @@ def with_edits(data: Any, findings: list[Finding]) -> Any:
         place = data
         for part in edit.path[:-1]:
             place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
-        if edit.remove:
+        if edit.rename:
+            place[edit.rename] = place.pop(edit.path[-1])
+        elif edit.remove:
             del place[edit.path[-1]]
         else:
             place[edit.path[-1]] = edit.value

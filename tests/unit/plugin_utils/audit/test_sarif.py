@@ -58,6 +58,7 @@ SCHEMA: dict[str, Any] = {
                             }
                         },
                     },
+                    "properties": {"type": "object"},
                     "results": {
                         "type": "array",
                         "items": {

@@ -21,6 +21,8 @@ PROBING = (
     ("general_settings/background_health_checks", True),
     ("general_settings/enable_health_check_routing", True),
 )
+TEXTUAL = ("general_settings/background_health_checks", "true")
+LISTED = ["GRACEFUL_SHUTDOWN_TIMEOUT=70"]
 KEYLESS = (("general_settings", {}),)
 
 # What is changed in the service, what in the configuration, and the rules that fire.
@@ -34,6 +36,11 @@ CASES: list[tuple[str, dict[str, Any], tuple[tuple[str, Any], ...], set[str]]] =
     ("release", {"image": "ghcr.io/berriai/litellm:v1.106.2"}, (), set()),
     ("digest", {"image": "ghcr.io/berriai/litellm@sha256:" + "b" * 64}, (), set()),
     ("variable", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG}"}, (), set()),
+    ("variable-or-latest", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG:-main-latest}"}, (), {"image-floating"}),
+    ("variable-or-release", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG:-v1.106.2}"}, (), set()),
+    ("published-key", {"environment": [*LISTED, "LITELLM_MASTER_KEY=sk-1234"]}, (), {"stack-key-published"}),
+    ("no-key-wanted", {"environment": [*LISTED, "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=True"]}, KEYLESS, set()),
+    ("workers-that-probe-by-text", {"command": "--num_workers 4"}, (*PROBING, TEXTUAL), {"health-unshared"}),
     ("no-grace", {"stop_grace_period": None}, (), {"stop-grace-short"}),
     ("grace-as-long-as-the-drain", {"stop_grace_period": "70s"}, (), {"stop-grace-short"}),
     ("grace-in-minutes", {"stop_grace_period": "1m30s"}, (), set()),
@@ -79,6 +86,35 @@ def test_the_release_is_the_image_s() -> None:
     assert {item.file for item in found.findings if item.rule == "stop-grace-short"} == {"stack"}
 
 
+HELD = [
+    ("named", "1.98.1", b"services: {router: {image: 'litellm:v1.82.6'}}", "LiteLLM 1.98.1 (named)"),
+    ("image", None, b"services: {router: {image: 'litellm:v1.98.1'}}", "LiteLLM 1.98.1 (by the image in the stack file)"),
+    (
+        "digest-alone",
+        None,
+        b"services: {router: {image: 'litellm@sha256:00'}}",
+        "LiteLLM 1.106.2 (nobody named one: this is the one that our role installs)",
+    ),
+    (
+        "older-than-all",
+        "1.81.0",
+        None,
+        "LiteLLM 1.81.0 (named; the names of settings are those of 1.82.6, the oldest that was asked)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("release", "stack", "expected"), [case[1:] for case in HELD], ids=[case[0] for case in HELD])
+def test_which_release_and_why(release: str | None, stack: bytes | None, expected: str) -> None:
+    assert audit(text(changed()), release, stack=stack).held_against == expected
+
+
+@pytest.mark.parametrize("release", [1.11, 1, True])
+def test_a_number_is_no_release(release: Any) -> None:
+    with pytest.raises(AuditError, match="a number; expected text"):
+        audit(text(changed()), release)
+
+
 def test_a_stack_without_litellm() -> None:
     with pytest.raises(AuditError, match="no service with an image of LiteLLM"):
         audit(text(changed()), stack=b"services: {web: {image: nginx}}")
@@ -100,7 +136,8 @@ def test_environment(environment: tuple[str, ...], expected: set[str]) -> None:
 def test_the_file_s_own_environment() -> None:
     own = ("environment_variables", {"LITELLM_MASTER_KEY": "x"})
     # What the file's own section sets is set too late for what the file reads.
-    assert [item.rule for item in audit(text(changed(own)), "1.106.2", ("PATH",)).findings] == ["environment-missing"]
+    assert [item.rule for item in audit(text(changed(own)), "1.106.2", ("PATH",)).findings] == ["environment-too-late"]
+    assert [item.rule for item in audit(text(changed(own)), "1.106.2", ("LITELLM_MASTER_KEY",)).findings] == []
     assert "openai-api-key-missing" not in {
         item.rule
         for item in audit(
