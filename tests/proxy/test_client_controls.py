@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -69,6 +70,19 @@ def test_the_first_host_goes_on_to_answer(proxy: Proxy, said: dict[str, Any], he
     for key, words in ((CLIENT, (said, headers)), (proxy.key, ({}, {}))):
         reply = ask(dataclasses.replace(proxy, key=key), *words)
         assert (reply.status, reply.headers.get("x-litellm-model-id")) == (200, f"first--first-model--{ALIAS}"), reply.content
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+def test_a_client_that_hangs_up_takes_no_host_away(proxy: Proxy, streams: bool) -> None:
+    connection = proxy.connect(60)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {CLIENT}"}
+    connection.request("POST", "/v1/chat/completions", json.dumps({**QUESTION, "stream": streams}).encode(), headers)
+    time.sleep(IMPATIENT_S)
+    connection.close()
+    # The host that was asked has answered by then.
+    time.sleep(2 * ANSWER_S)
+    reply = ask(proxy, {}, {})
+    assert (reply.status, reply.headers.get("x-litellm-model-id")) == (200, f"first--first-model--{ALIAS}"), reply.content
 
 
 def test_the_administrator_is_taken_at_their_word(proxy: Proxy) -> None:
