@@ -22,7 +22,7 @@ KEY = "sk-of-the-test-0123456789"
 # The router ends by itself, whatever the test does.
 LIFE_S = 900
 DRAIN_S = 60
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 
 
 class Supervised:
