@@ -3,6 +3,9 @@
 Read from its ``async_function_with_fallbacks`` and ``run_async_fallback`` and compared with its real Router by a test: a group's
 further orders come first, then its chain; each target brings its own further orders and its own chain with it, before the next
 target is asked. A target without a chain goes on with that of the name the client used. Nothing is asked twice.
+
+The audit walks any file, as any release (audit/walk.py); the plan has none yet when it decides which fallbacks are of use, and walks
+some for each. A test walks made-up fleets both ways.
 """
 
 from __future__ import annotations
