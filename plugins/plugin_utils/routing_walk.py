@@ -4,8 +4,8 @@ Read from its ``async_function_with_fallbacks`` and ``run_async_fallback`` and c
 further orders come first, then its chain; each target brings its own further orders and its own chain with it, before the next
 target is asked. A target without a chain goes on with that of the name the client used. Nothing is asked twice.
 
-The audit walks any file, as any release (audit/walk.py); the plan has none yet when it decides which fallbacks are of use, and walks
-some for each. A test walks made-up fleets both ways.
+The audit walks any file, as any release (audit/walk.py). The plan has no file yet when it decides which fallbacks are of use, and
+goes many ways for that. A test goes the ways of made-up fleets with both.
 """
 
 from __future__ import annotations
