@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..module_utils.ollama_names import same_model
-from .audit.config import Config, Deployment, host_of
+from .audit.addresses import host_of
+from .audit.config import Config, Deployment
 from .audit.finding import FleetView
 from .fit import Find, anywhere
 from .fleet import Deployment as Assigned

@@ -5,28 +5,25 @@ Whatever is of the wrong type reads as absent here; the rules about shapes look 
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..problems import Path
+from .addresses import host_of, is_embedder, is_public
 
 NOTHING: Mapping[str, Any] = {}
 OLLAMA = frozenset({"ollama", "ollama_chat"})
 OLLAMA_PORT = 11434
 # Providers whose address is always a vendor's.
 CLOUDS = frozenset({"azure", "azure_ai", "azure_text", "databricks", "snowflake", "cloudflare", "watsonx", "sagemaker", "oci"})
-# Endings of names that no public host has (RFC 6761, RFC 6762, RFC 8375, and what routers for the home use).
-OWN_ENDINGS = frozenset({"local", "localhost", "localdomain", "lan", "home", "internal", "intranet", "test", "arpa", "corp"})
+# Modes whose requests no chat model answers.
+OTHER_KINDS = frozenset({"rerank", "audio_transcription", "audio_speech", "image_generation", "moderation"})
 CHAINS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 # The sections in which LiteLLM looks for chains; the first one that has them wins.
 CHAIN_SECTIONS = ("router_settings", "litellm_settings")
-ENVIRONMENT = "os.environ/"
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -53,11 +50,6 @@ def number(value: object) -> float | None:
 def is_true(value: object) -> bool:
     """Whether a switch is on: LiteLLM takes any value that is not empty, and some writers put text there."""
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
-
-
-def is_environment(value: object) -> bool:
-    """Whether the value comes from a variable of the proxy's process."""
-    return isinstance(value, str) and value.startswith(ENVIRONMENT)
 
 
 # Two entries are never the same one, however alike; comparing them would be slow in a group of hundreds.
@@ -109,6 +101,12 @@ class Deployment:
         mode = text(self.info.get("mode")) or text(self.params.get("mode"))
         return mode == "embedding" if mode else is_embedder(self.engine_model)
 
+    @cached_property
+    def kind(self) -> str:
+        """What it does: embedding, chat, or what its mode says of neither."""
+        mode = text(self.info.get("mode")) or text(self.params.get("mode"))
+        return "embedding" if self.is_embedding else mode if mode in OTHER_KINDS else "chat"
+
     @property
     def timeout_s(self) -> float | None:
         """Its own; text is taken as a number, a variable is not known here."""
@@ -148,69 +146,11 @@ class Deployment:
         """Whether it is a vendor's: nobody switches that off, and it does not come back by being asked later."""
         if self.prefix in OLLAMA:
             return False
-        return self.base is None or self.prefix in CLOUDS or _is_public(self.base)
+        return self.base is None or self.prefix in CLOUDS or is_public(self.base)
 
     @property
     def _own_base(self) -> str | None:
         return f"http://localhost:{OLLAMA_PORT}" if self.prefix in OLLAMA else None
-
-
-# Models that make vectors and do not say so in their names; rerankers of the same families do not.
-EMBEDDERS = re.compile(r"(?:^|[/_-])(?:bge|e5|gte|all-minilm|minilm|paraphrase|stella)(?=[-_:]|$)")
-
-
-def is_embedder(model: str) -> bool:
-    """Whether the name of a model is that of one that makes vectors."""
-    name = model.lower()
-    return "embed" in name or ("rerank" not in name and EMBEDDERS.search(name) is not None)
-
-
-def host_of(base: str | None) -> str | None:
-    """``http://star:11434/v1`` -> ``star``; ``http://127.0.0.1:8080`` -> ``127.0.0.1:8080``."""
-    if not base:
-        return None
-    if is_environment(base):
-        return base
-    try:
-        parts = urlsplit(base if "//" in base else f"//{base}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return without_password(base)
-    if not host:
-        return without_password(base)
-    return f"{host}:{port}" if port and _is_loopback(host) else host
-
-
-def without_password(base: str) -> str:
-    """An address as a message may show it."""
-    before, at, rest = base.rpartition("@")
-    return f"{before.partition('//')[0]}//…@{rest}" if at else base
-
-
-def _is_public(base: str) -> bool:
-    """Whether an address is one of the internet: over TLS, at the usual port, by a name with a public ending."""
-    try:
-        parts = urlsplit(base)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    ending = host.rpartition(".")[2]
-    return parts.scheme == "https" and port in (None, 443) and "." in host and ending.isalpha() and ending not in OWN_ENDINGS
-
-
-def port_of(base: str | None) -> int | None:
-    """The port that an address names."""
-    try:
-        return urlsplit(base).port if base else None
-    except ValueError:
-        return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

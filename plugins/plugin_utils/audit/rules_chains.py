@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..litellm_release import releases
 from ..problems import Path, shown
-from .config import CHAIN_SECTIONS, CHAINS, Chain
+from .config import CHAIN_SECTIONS, CHAINS, Chain, mapping
 from .finding import Edit, Found, Subject, rule
 from .names import tier_names
 from .survival import survival
@@ -15,6 +15,7 @@ from .walk import ORDER_FAILOVER
 SHAPE = "a list of mappings with one key each: [{name: [other]}]"
 
 
+MOVE = "Move it to router_settings."
 # On each of the four releases that were tried.
 LETTERS = "The proxy starts, and takes the text letter by letter: as names of one letter, which nothing answers to."
 
@@ -51,20 +52,39 @@ def _no_list(path: Path, value: object, edits: tuple[Edit, ...] = ()) -> Found:
     return Found(path, shown(value), "a list of names", "Write a list: [name].", why=why, edits=edits)
 
 
-@rule("fallback-section", "error", "LiteLLM does not look for chains in that section.")
+@rule("fallback-section", "error", "LiteLLM does not look for chains there.")
 def fallback_section(subject: Subject) -> Iterator[Found]:
+    """Neither in general_settings nor beside the sections, nor beside the parameters of a deployment."""
+    entries = subject.config.data.get("model_list")
     for name in (*CHAINS, "default_fallbacks"):
         if name in subject.config.section("general_settings"):
-            path = ("general_settings", name)
+            got = f"{name} in general_settings"
             yield Found(
-                path, f"{name} in general_settings", "router_settings", "Move it to router_settings.", edits=_moved(subject, name)
+                ("general_settings", name), got, "router_settings", MOVE, edits=_moved(subject, ("general_settings",), name)
             )
+        if name in subject.config.data:
+            got = f"{name} beside the sections"
+            yield Found((name,), got, "router_settings", MOVE, edits=_moved(subject, (), name))
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if name in mapping(entry):
+                path = ("model_list", index, name)
+                yield Found(path, f"{name} in an entry of model_list", f"router_settings.{name}", MOVE)
 
 
-def _moved(subject: Subject, name: str) -> tuple[Edit, ...]:
+@rule("fallback-section-twice", "error", "LiteLLM reads chains of one section: those of litellm_settings are never used.")
+def fallback_section_twice(subject: Subject) -> Iterator[Found]:
+    first, second = CHAIN_SECTIONS
+    for name in (*CHAINS, "default_fallbacks"):
+        used, unused = (subject.config.section(section).get(name) for section in (first, second))
+        if used and unused and used != unused:
+            got, expected = f"{name} in {second}, and in {first} too", f"{name} in {first} alone"
+            yield Found((second, name), got, expected, f"Join them in {first}.")
+
+
+def _moved(subject: Subject, place: Path, name: str) -> tuple[Edit, ...]:
     free = subject.config.setting(name, *CHAIN_SECTIONS) is None
-    value = subject.config.section("general_settings")[name]
-    return (Edit(("router_settings", name), value), Edit(("general_settings", name), remove=True)) if free else ()
+    value = (subject.config.section(str(place[0])) if place else subject.config.data)[name]
+    return (Edit(("router_settings", name), value), Edit((*place, name), remove=True)) if free else ()
 
 
 @rule(
@@ -83,7 +103,8 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
 @rule("fallback-key-unknown", "error", "No request has that name: the chain is never used.")
 def fallback_key_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
-        if chain.key is not None and not subject.names.known(chain.key):
+        asked = subject.names.keys.asked_as(chain.key) if chain.key is not None else ()
+        if chain.key is not None and not any(map(subject.names.known, asked)):
             yield Found(
                 chain.path,
                 f"a chain for {chain.key}",
@@ -129,8 +150,11 @@ def _keyed(subject: Subject) -> Iterator[Chain]:
 
 
 def _same_group(subject: Subject, chain: Chain) -> bool:
+    """A bare model string is none where it may lead to another host of an unordered group: that is one more try."""
     own = subject.names.deployments(chain.key or "")
-    return bool(own) and all(subject.names.deployments(target.name) == own for target in chain.targets)
+    several = len({item.host for item in own}) > 1
+    again = all(subject.names.deployments(target.name) == own for target in chain.targets)
+    return bool(own) and again and not (several and any(not subject.names.has_levels(target.name) for target in chain.targets))
 
 
 @rule("fallback-same-hosts", "error", "When the hosts of this name are down, those of its whole chain are down too.")
@@ -176,15 +200,24 @@ def _other_hosts(subject: Subject, name: str, own: frozenset[str]) -> frozenset[
     "Chains are looked up by the very name that the client used, never by the group behind it.",
 )
 def fallback_alias_uncovered(subject: Subject) -> Iterator[Found]:
-    keys = {chain.key: chain for chain in subject.config.chains if chain.kind == "fallbacks"}
-    for group in dict.fromkeys(subject.config.aliases.values()):
-        names = [group, *subject.config.aliases_of.get(group, ())]
-        covered = [name for name in names if name in keys]
-        bare = [name for name in names if name not in keys]
-        if group in subject.config.groups and covered and bare:
-            first = keys[covered[0]]
-            got = f"chains for {', '.join(covered)}, none for {', '.join(bare)}"
-            yield Found(first.path, got, "a chain for each name of the group", "Add a chain with each of these names as its key.")
+    """A default for all names covers them where it names the same; there is none for long prompts."""
+    for kind in CHAINS:
+        keys = {chain.key: chain for chain in subject.config.chains if chain.kind == kind}
+        default = subject.names.keys.default(kind) if kind == "fallbacks" else None
+        for group in dict.fromkeys(subject.config.aliases.values()):
+            names = [group, *subject.config.aliases_of.get(group, ())]
+            covered = [name for name in names if name in keys]
+            bare = [name for name in names if name not in keys and not subject.names.keys.own(name, kind)]
+            if group in subject.config.groups and covered and bare and not _covers(default, keys[covered[0]]):
+                got = f"chains for {', '.join(covered)}, none for {', '.join(bare)}"
+                mend = "Add a chain with each of these names as its key."
+                yield Found(keys[covered[0]].path, got, "a chain for each name of the group", mend)
+
+
+def _covers(default: Chain | None, chain: Chain) -> bool:
+    """Whether whoever is in a chain is in the default too."""
+    names = {target.name for target in (default.targets if default else ())}
+    return default is not None and all(target.name in names for target in chain.targets)
 
 
 @rule("fallback-too-deep", "error", "LiteLLM goes no deeper than max_fallbacks: what stands behind is never asked.")
@@ -205,13 +238,19 @@ def fallback_too_deep(subject: Subject) -> Iterator[Found]:
 )
 def fallback_embedding_chat(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
-        own = [item.is_embedding for item in subject.names.models(chain.key)] if chain.key else []
+        own = _kind(subject, chain.key) if chain.key else None
         for target in chain.targets if own else ():
-            other = [item.is_embedding for item in subject.names.models(target.name)]
-            if other and any(own) != any(other):
-                kinds = {True: "embedding", False: "chat"}
-                got = f"{target.name} ({kinds[any(other)]}) for {chain.key} ({kinds[any(own)]})"
-                yield Found(target.path, got, "a model of the same kind", "Take it out; give embeddings a chain of their own.")
+            other = _kind(subject, target.name)
+            if other and other != own:
+                got = f"{target.name} ({other}) for {chain.key} ({own})"
+                mend = "Take it out; give each kind a chain of its own."
+                yield Found(target.path, got, "a model of the same kind", mend)
+
+
+def _kind(subject: Subject, name: str) -> str | None:
+    """What the models behind a name do; None where there are none, or several kinds of them."""
+    kinds = {item.kind for item in subject.names.models(name)}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 @rule(
@@ -220,23 +259,14 @@ def fallback_embedding_chat(subject: Subject) -> Iterator[Found]:
     "default_fallbacks do not ask for the kind: an embedding falls to a chat model and fails with an error that names that.",
 )
 def default_fallback_embedding(subject: Subject) -> Iterator[Found]:
-    names = subject.names
-    bare = [
-        name
-        for name, items in subject.config.groups.items()
-        if any(item.is_embedding for item in items) and not _own_chain(subject, name)
-    ]
-    for chain in subject.config.chains:
-        chats = [target.name for target in chain.targets if not any(item.is_embedding for item in names.models(target.name))]
-        if chain.key is None and chain.kind in ("default_fallbacks", "fallbacks") and chats and bare:
-            got = f"{', '.join(chats)} for {', '.join(bare)} too"
-            yield Found(
-                chain.path, got, "chains that leave embeddings out", "Give each name a chain of its own instead of a default."
-            )
-
-
-def _own_chain(subject: Subject, name: str) -> bool:
-    return any(chain.key == name and chain.kind == "fallbacks" for chain in subject.config.chains)
+    chain = subject.names.keys.default()
+    kinds = {name: _kind(subject, name) for name in subject.config.callable}
+    names = [name for name, kind in kinds.items() if kind not in ("chat", None) and not subject.names.keys.own(name)]
+    targets = {target.name: _kind(subject, target.name) for target in (chain.targets if chain else ())}
+    other = [name for name, kind in targets.items() if kind and any(kinds[bare] != kind for bare in names)]
+    if chain and other:
+        got, mend = f"{', '.join(other)} for {', '.join(names)} too", "Give each name a chain of its own instead of a default."
+        yield Found(chain.path, got, "chains that leave embeddings out", mend)
 
 
 @rule(
@@ -245,17 +275,26 @@ def _own_chain(subject: Subject, name: str) -> bool:
     "While it is down, each request asks the group's only deployment again, with pauses of seconds, before it falls back.",
 )
 def retries_before_fallback(subject: Subject) -> Iterator[Found]:
-    if subject.config.retries == 0 or subject.config.setting("model_group_retry_policy", "router_settings"):
+    """A vendor's cloud is not switched off, and a policy of retries is a decision."""
+    router = subject.config.section("router_settings")
+    if router.get("model_group_retry_policy") or router.get("retry_policy"):
         return
-    seen: set[str] = set()
-    for chain in _keyed(subject):
-        items = subject.names.deployments(chain.key or "")
-        group = subject.names.group(chain.key or "")
-        if len(items) == 1 and not items[0].is_router and group not in seen and items[0].params.get("num_retries") != 0:
-            seen.add(group)
-            mend = "Set router_settings.num_retries: 0, or put the same alias on a second host with order."
-            got = f"{subject.config.retries} retries for {group} with one deployment"
-            yield Found(chain.path, got, "no retries before the chain", mend)
+    for name, items in subject.config.groups.items():
+        keys, names = subject.names.keys, (name, *subject.config.aliases_of.get(name, ()))
+        chain = next((found for key in names if (found := keys.own(key))), None) or keys.default()
+        if not chain or len(items) != 1 or items[0].is_router or items[0].is_cloud or not _leads_away(subject, chain, name):
+            continue
+        retries = subject.walker.retries(name, items[0])
+        if retries:
+            own = items[0].retries is not None
+            setting = "num_retries: 0 in its litellm_params" if own else "router_settings.num_retries: 0"
+            got, mend = f"{retries} retries for {name} with one deployment", "put the same alias on a second host with order."
+            yield Found(chain.path, got, "no retries before the chain", f"Set {setting}, or {mend}")
+
+
+def _leads_away(subject: Subject, chain: Chain, name: str) -> bool:
+    """Whether somebody else is in a chain."""
+    return any(subject.names.group(target.name) != name for target in chain.targets)
 
 
 @rule(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..litellm_release import parse_release, releases
 from ..problems import Path
-from .config import is_environment
+from .addresses import is_environment
 from .finding import Edit, Found, Subject, rule
 
 # Published in examples and documentation.

@@ -88,7 +88,8 @@ def complexity_tier_names(subject: Subject) -> Iterator[Found]:
                 (*path, name), f"the tier {name}", ", ".join(TIERS), "Write the name in capitals, or take it out.", edits=edits
             )
         missing = [name for name in TIERS if name not in tiers and name not in {str(key).upper() for key in tiers}]
-        if missing:
+        default = text(router.params.get("complexity_router_default_model")) or text(settings.get("default_model"))
+        if missing and not default:
             yield Found(path, f"no tier {', '.join(missing)}", ", ".join(TIERS), "Name a group for each.")
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 
 from ..litellm_release import releases
-from ..problems import shown
-from .config import OLLAMA, OLLAMA_PORT, Deployment, is_environment, mapping, number, port_of, text, without_password
+from ..problems import Path, shown
+from .addresses import is_environment, port_of, without_password
+from .config import OLLAMA, OLLAMA_PORT, Deployment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
+from .vendors import is_known_by_itself
 
 # What LiteLLM's Ollama providers refuse with 400 when parameters are not dropped (reference 6).
 REFUSED_BY_OLLAMA = ("logit_bias", "presence_penalty", "parallel_tool_calls")
@@ -83,6 +85,15 @@ def ollama_api_base_v1(subject: Subject) -> Iterator[Found]:
             yield Found(path, got, expected, f"Write {said}.", edits=(Edit(path, better),))
 
 
+# They ask as openai/ does, and are used for hosts of one's own.
+OPENAI_LIKE = ("openai", "hosted_vllm", "lm_studio", "custom_openai")
+
+
+def _has_path(base: str) -> bool:
+    """Whether an address has the path, or one that another rule speaks of."""
+    return base.rstrip("/").endswith(("/v1", *COPIED[:-1]))
+
+
 @rule(
     "openai-api-base-no-v1",
     "error",
@@ -91,14 +102,49 @@ def ollama_api_base_v1(subject: Subject) -> Iterator[Found]:
 def openai_api_base_no_v1(subject: Subject) -> Iterator[Found]:
     for item in subject.config.models:
         base = item.base
-        if item.prefix == "openai" and base and port_of(base) == OLLAMA_PORT and not base.rstrip("/").endswith("/v1"):
+        if item.prefix in OPENAI_LIKE and base and port_of(base) == OLLAMA_PORT and not _has_path(base):
             better = f"{base.rstrip('/')}/v1"
             said, edits = without_password(better), (Edit(_base_path(item), better),)
             yield Found(_base_path(item), without_password(base), said, f"Write {said}.", edits=edits)
 
 
-def _base_path(item: Deployment) -> tuple[str | int, ...]:
-    return (*item.path, "litellm_params", "api_base" if item.params.get("api_base") is not None else "base_url")
+def _base_path(item: Deployment) -> Path:
+    return item.place_of("api_base" if item.given("api_base") is not None else "base_url")
+
+
+# Providers that ask below the address itself, and what they put behind it.
+PATHS = {
+    "ollama": "/api/generate",
+    "ollama_chat": "/api/chat",
+    **dict.fromkeys(OPENAI_LIKE, "/chat/completions"),
+}
+# What stands at the end of an address that somebody copied from a request.
+COPIED = ("/v1/chat/completions", "/chat/completions", "/v1/embeddings", "/embeddings", "/api")
+
+
+@rule(
+    "api-base-path",
+    "error",
+    "LiteLLM puts the path of each request behind the address: with a part of it there it is 404.",
+)
+def api_base_path(subject: Subject) -> Iterator[Found]:
+    """``/api/chat`` itself is known to ollama_chat/ and left alone, and so are whole paths to hosted_vllm/."""
+    for item in subject.config.models:
+        base = item.base.rstrip("/") if item.base and item.prefix in PATHS and item.prefix != "hosted_vllm" else ""
+        end = next((end for end in COPIED if base.endswith(end)), None)
+        if end and not (end == "/api" and item.prefix not in OLLAMA):
+            better = base[: -len(end)] + ("/v1" if end.startswith("/v1") and item.prefix not in OLLAMA else "")
+            said, path = without_password(better), _base_path(item)
+            got = f"{without_password(base)}, behind which {PATHS[str(item.prefix)]} is put"
+            yield Found(path, got, said, f"Write {said}.", edits=(Edit(path, better),))
+
+
+@rule("api-base-scheme", "error", "Without http:// or https:// nothing is ever sent: each request fails.")
+def api_base_scheme(subject: Subject) -> Iterator[Found]:
+    for item in subject.config.models:
+        if item.prefix in PATHS and item.base and "://" not in item.base and not is_environment(item.base):
+            path, said = _base_path(item), without_password(f"http://{item.base}")
+            yield Found(path, without_password(item.base), said, f"Write {said}, or https://.")
 
 
 @rule(
@@ -114,7 +160,9 @@ def openai_api_key_missing(subject: Subject) -> Iterator[Found]:
         or subject.config.setting("api_key", "litellm_settings")
     )
     for item in subject.config.models:
-        named = item.params.get("api_key") or item.params.get("litellm_credential_name")
+        # A credential that is not in the file may come from a database.
+        elsewhere = item.params.get("litellm_credential_name") and not item.credential
+        named = item.given("api_key") or elsewhere
         # A vendor's own cloud takes its key from the environment.
         if item.prefix == "openai" and item.base and not named and not known_key:
             path = (*item.path, "litellm_params", "api_key")
@@ -129,6 +177,8 @@ def provider_unknown(subject: Subject) -> Iterator[Found]:
     names = known("bare_models", subject.release)
     for item in subject.config.models:
         if is_environment(item.model) or item.model == "*" or item.model in names or item.prefix in providers:
+            continue
+        if is_known_by_itself(item.model, item.base, subject.release):
             continue
         path = (*item.path, "litellm_params", "model")
         got = f"the provider {item.prefix} of {item.model}" if item.prefix else f"{item.model} without a provider"

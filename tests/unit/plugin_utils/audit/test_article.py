@@ -68,6 +68,8 @@ FIRST = [
         ("1.82.6", "1.103.11"),
     ),
     ("timeout", "timeout-missing", "error", "model_list[0].litellm_params.timeout", ALL, ()),
+    # One deployment of qwen3.5:9b, two retries, and then the default.
+    ("retries", "retries-before-fallback", "warning", "litellm_settings.default_fallbacks", ALL, ()),
     ("mode", "mode-completion", "advice", "model_list[0].model_info.mode", ALL, ()),
     (
         "escalation",

@@ -59,6 +59,13 @@ BENT = [
     ("health", "  health_check_staleness_threshold: 2000\n", "", "health-staleness"),
     ("production", "  custom_auth_run_common_checks: true\n", "", "custom-auth-unchecked"),
     ("engine_parameters", "n_predict: 2048", "ordre: 1", "key-misspelt"),
+    ("vendors_by_address", "https://api.groq.com/", "https://groq.lan/", "provider-unknown"),
+    ("default_covers_alias", '    - "*": [h]\n', "", "fallback-alias-uncovered"),
+    ("keys_without_provider", "openai/*\n", "opnai/*\n", "fallback-key-unknown"),
+    ("unordered_chained", "c.lan", "b.lan", "unordered-no-failover"),
+    ("fractional_orders", 'order: "1"', "order: 1", "order-type"),
+    ("tiers_by_default", "      complexity_router_default_model: small\n", "", "complexity-tier-names"),
+    ("credentials", "credential_values: {api_key: os.environ/LAB_KEY}", "credential_values: {x: 1}", "openai-api-key-missing"),
     ("tags", "order: 1}", "order: 1, tiemout: 3}", "key-misspelt"),
 ]
 
