@@ -63,7 +63,8 @@ class Generation(uvicorn.Server):
             os.write(self.ready_fd, word)
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % TICKS_PER_BEAT == 0:
+        # The first one comes after the word itself was read.
+        if counter % TICKS_PER_BEAT == TICKS_PER_BEAT - 1:
             self.say(BEAT)
         self.should_exit = self.should_exit or os.getppid() != self.parent
         return await super().on_tick(counter)
