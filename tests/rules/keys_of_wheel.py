@@ -140,9 +140,11 @@ def aliases(value: ast.expr | None) -> set[str]:
     return {text for word in words if word.arg in ("alias", "validation_alias") and (text := text_of(word.value))}
 
 
-# Sections of which a wheel does not tell all: what the Redis client takes, what is put together while it is imported, what it
-# finds a provider for. There the names of the release below count too.
-IN_PART = ("cache_params", "litellm_params", "routing_strategies", "bare_models")
+# Sections of which a wheel does not tell all: what the enterprise part reads, which is a wheel of its own, what the Redis client
+# takes, what is put together while it is imported, what it finds a provider for. There the names of the release below count too.
+IN_PART = (
+    "general_settings", "litellm_settings", "model_info", "cache_params", "litellm_params", "routing_strategies", "bare_models",
+)  # fmt: skip
 
 
 def keys_of_wheel(folder: Path, below: Mapping[str, Collection[str]]) -> dict[str, list[str]]:

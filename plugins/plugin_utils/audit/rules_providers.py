@@ -19,6 +19,8 @@ REFUSED_BY_OLLAMA = ("logit_bias", "presence_penalty", "parallel_tool_calls")
 # Numbers whose text makes LiteLLM drop the deployment, or fail its requests.
 NUMBERS = ("timeout", "stream_timeout", "rpm", "tpm", "max_parallel_requests", "weight", "cooldown_time")
 TEXTS = ("api_base", "api_key", "api_version", "custom_llm_provider")
+# Where a timeout for all deployments may stand.
+TIMES = (("router_settings", "timeout"), ("litellm_settings", "request_timeout"))
 # What a client may send to Ollama's native API to have a model loaded anew.
 OVERRIDES = ("num_ctx", "keep_alive")
 
@@ -199,7 +201,8 @@ def _own_providers(subject: Subject) -> set[str]:
     "A host that is switched off then holds a request for minutes (135 to 270 s measured), and is never left alone.",
 )
 def timeout_missing(subject: Subject) -> Iterator[Found]:
-    if subject.config.timeout_s:
+    settings = (subject.config.section(section).get(name) for section, name in TIMES)
+    if subject.config.timeout_s or any(is_environment(value) for value in settings):
         return
     for item in subject.config.models:
         if not item.is_cloud and not item.has_timeout:

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from ..litellm_release import releases
 from ..problems import LONGEST_WORD
+from .addresses import is_environment
 from .config import Deployment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .guesses import distance
 from .litellm_keys import known, newest, possible
+from .rules_providers import TIMES
 
 SECTIONS = ("router_settings", "general_settings", "litellm_settings")
 # What people write for the keys of general_settings that turn checks on.
@@ -124,12 +127,12 @@ def key_misspelt(subject: Subject) -> Iterator[Found]:
 def _open_places(subject: Subject) -> Iterator[tuple[tuple[str | int, ...], list[str], frozenset[str]]]:
     # A name that begins like that holds what anchors share.
     sections = [key for key in subject.config.data if isinstance(key, str) and not key.startswith(("x-", "_", "."))]
-    yield (), sections, known("sections", subject.release)
-    params = known("litellm_params", subject.release)
+    yield (), sections, possible("sections", subject.release)
+    params = possible("litellm_params", subject.release)
     for item in subject.config.deployments:
         own = [key for key in item.params if isinstance(key, str) and key not in params]
         yield (*item.path, "litellm_params"), own, CONTROLS
-        facts = [key for key in item.info if isinstance(key, str) and key not in known("model_info", subject.release)]
+        facts = [key for key in item.info if isinstance(key, str) and key not in possible("model_info", subject.release)]
         yield (*item.path, "model_info"), facts, FACTS
     entries = subject.config.data.get("model_list")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -138,12 +141,32 @@ def _open_places(subject: Subject) -> Iterator[tuple[tuple[str | int, ...], list
 
 @rule("complexity-key-unknown", "error", "A complexity router takes any key and ignores those that it does not know.")
 def complexity_key_unknown(subject: Subject) -> Iterator[Found]:
-    names = known("complexity_router_config", subject.release)
+    names = possible("complexity_router_config", subject.release)
     for router in subject.config.complexity_routers if names else ():
         for key in mapping(router.params.get("complexity_router_config")):
             if key not in names:
                 path = (*router.path, "litellm_params", "complexity_router_config", key)
                 yield _unknown(subject, path, names)
+
+
+@rule("setting-number", "error", "LiteLLM reads it as seconds for each request, and all of them fail.")
+def setting_number(subject: Subject) -> Iterator[Found]:
+    """Asked of 1.82.6, 1.98.1 and 1.106.2. Of other settings a text that is no number harms nothing until something fails."""
+    for section, name in TIMES:
+        value = subject.config.section(section).get(name)
+        if value is not None and not is_environment(value) and number(value) is None:
+            got = "a text that is no number" if isinstance(value, str) else f"a {type(value).__name__}"
+            yield Found((section, name), got, "a number", "Write a number without a unit.")
+
+
+@rule("timeout-negative", "error", "The time is over before the request begins: each one fails.", releases(since="1.98.1"))
+def timeout_negative(subject: Subject) -> Iterator[Found]:
+    """Asked of 1.82.6, which serves, and of 1.98.1 and 1.106.2, which do not."""
+    for item in subject.config.models:
+        seconds = number(item.params.get("timeout"))
+        if seconds is not None and seconds < 0:
+            path = (*item.path, "litellm_params", "timeout")
+            yield Found(path, f"{seconds:g} s", "a number of seconds", "Write how long an answer may take.")
 
 
 @rule(
