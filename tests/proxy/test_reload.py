@@ -135,11 +135,11 @@ def test_one_that_dies_is_started_again_and_requests_wait(lab: Lab) -> None:
     (before,) = lab.generations("serving")
     os.kill(before["pid"], signal.SIGKILL)
     # What it had is lost with it; whoever connects from now on only waits.
-    assert wait(lambda: not lab.serves("three") or lab.generations("serving") != [before])
+    assert wait(lambda: not lab.serves(before["revision"]) or lab.generations("serving") != [before])
     with Load(lab.url, KEY, request_body) as load:
         load.wait_for(16)
     assert load.failures == []
-    assert lab.serves("three")
+    assert lab.serves(before["revision"])
 
 
 def test_another_program_takes_over_and_nobody_notices(lab: Lab) -> None:
