@@ -85,5 +85,8 @@ def test_a_client_that_hangs_up_takes_no_host_away(proxy: Proxy, streams: bool) 
     assert (reply.status, reply.headers.get("x-litellm-model-id")) == (200, f"first--first-model--{ALIAS}"), reply.content
 
 
-def test_the_administrator_is_taken_at_their_word(proxy: Proxy) -> None:
+def test_the_administrator_is_taken_at_their_word_and_takes_no_host_away(proxy: Proxy) -> None:
+    """LiteLLM's own rule: a time that the caller named says nothing about the host."""
     assert ask(proxy, {"timeout": IMPATIENT_S}, {}).status == 408
+    reply = ask(proxy, {}, {})
+    assert (reply.status, reply.headers.get("x-litellm-model-id")) == (200, f"first--first-model--{ALIAS}"), reply.content

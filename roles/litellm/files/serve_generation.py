@@ -110,11 +110,17 @@ def connect_limit(connect_s: float) -> Any:
     import httpx
     from litellm.integrations.custom_logger import CustomLogger
 
+    class Divided(httpx.Timeout, float):
+        """Two times for httpx, one number for LiteLLM: where a caller named it, its end leaves no deployment alone."""
+
+        def __new__(cls, whole_s: float, **_parts: float) -> Any:
+            return float.__new__(cls, whole_s)
+
     class ConnectLimit(CustomLogger):
         async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any]:
             timeout = kwargs.get("timeout")
             if isinstance(timeout, (int, float)):
-                kwargs["timeout"] = httpx.Timeout(timeout, connect=min(timeout, connect_s))
+                kwargs["timeout"] = Divided(timeout, connect=min(timeout, connect_s))
             return kwargs
 
     return ConnectLimit()
