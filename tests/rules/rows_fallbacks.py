@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
 from tests.rules.hosts import BROKEN, GONE, UP
 from tests.rules.releases import Seen
-from tests.rules.rows import Row, all_failed, asked, chat, config, embed, not_asked, ollama, openai, since
+from tests.rules.rows import Row, all_failed, asked, chat, config, deployment, embed, not_asked, ollama, openai, since
 
 ALIAS = {"model_group_alias": {"x": "g"}}
 BOTH = [{"g": ["h"]}, {"x": ["h"]}]
@@ -56,7 +57,55 @@ def of_chat(seen: Seen) -> bool:
 OTHER = openai("other", "b", model_info={"mode": "embedding"})
 OTHER["litellm_params"]["model"] = "openai/vectors"
 
+
+def both_sections(twice: bool) -> str:
+    """The chain that leads somewhere stands in litellm_settings."""
+    entries = [openai("g", "a"), openai("h", "b"), openai("k", "c")]
+    first = [{"k": ["h"]}]
+    if twice:
+        return config(entries, router={"num_retries": 0, "fallbacks": first}, litellm={"fallbacks": [{"g": ["h"]}]})
+    return config(entries, router={"num_retries": 0, "fallbacks": [*first, {"g": ["h"]}]})
+
+
+def beside(entry: bool) -> str:
+    """The chain stands at the top of the file, or in an entry of model_list."""
+    chains = [{"g": ["h"]}]
+    first = {**openai("g", "a"), "fallbacks": chains} if entry else openai("g", "a")
+    text = config([first, openai("h", "b")], router={"num_retries": 0})
+    return text if entry else f"{text}fallbacks: {json.dumps(chains)}\n"
+
+
+def stripped(key: str) -> str:
+    entries = [deployment("openai/*", "openai/*", "@a/v1", api_key="none"), openai("h", "b")]
+    return config(entries, router={"num_retries": 0, "fallbacks": [{key: ["h"]}]})
+
+
+def defaulted(chains: list[dict[str, list[str]]], **router: Any) -> str:
+    """g on a, h on b; the alias x stands for g."""
+    return falls(chains, **ALIAS, **router)
+
+
+def retried(own: int | None, shared: int) -> str:
+    """A number of the deployment itself."""
+    entries = [openai("g", "a", num_retries=own), openai("h", "b")]
+    return config(entries, router={"num_retries": shared, "fallbacks": [{"g": ["h"]}]})
+
+
 ROWS = [
+    Row("fallback-section-twice", both_sections(True), both_sections(False), (chat("g"),), all_failed,
+        hosts={"a": GONE, "b": UP, "c": UP}),
+    Row("fallback-section", beside(False), falls([{"g": ["h"]}]), (chat("g"),), all_failed, hosts=A_GONE, case="top"),
+    Row("fallback-section", beside(True), falls([{"g": ["h"]}]), (chat("g"),), all_failed, hosts=A_GONE, case="entry"),
+    Row("fallback-key-unknown", stripped("gpt-4"), stripped("gpt-4o"), (chat("openai/gpt-4o"),), all_failed, hosts=A_GONE,
+        case="stripped", said=()),
+    Row("fallback-alias-uncovered", falls([{"g": ["h"]}], **ALIAS), defaulted([{"g": ["h"]}, {"*": ["h"]}]), (chat("x"),),
+        all_failed, hosts=A_GONE, case="star"),
+    Row("fallback-alias-uncovered", falls([{"g": ["h"]}], **ALIAS), defaulted([{"g": ["h"]}], default_fallbacks=["h"]),
+        (chat("x"),), all_failed, hosts=A_GONE, case="default"),
+    Row("retries-before-fallback", retried(2, 0), retried(0, 2), (chat("g"),), lambda seen: seen.hosts["a"] > 1,
+        hosts={"a": BROKEN, "b": UP}, case="own"),
+    Row("retries-before-fallback", defaulted([], retries=2, default_fallbacks=["h"]), defaulted([], default_fallbacks=["h"]),
+        (chat("g"),), lambda seen: seen.hosts["a"] > 1, hosts={"a": BROKEN, "b": UP}, case="default"),
     Row("fallback-alias-uncovered", falls([{"g": ["h"]}], **ALIAS), falls(BOTH, **ALIAS), (chat("x"),), all_failed,
         hosts=A_GONE, case="alias"),
     Row("fallback-alias-uncovered", falls([{"x": ["h"]}], **ALIAS), falls(BOTH, **ALIAS), (chat("g"),), all_failed,

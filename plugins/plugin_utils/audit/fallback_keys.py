@@ -10,6 +10,8 @@ from .litellm_keys import known
 
 # From about here on a name without a provider takes the chain of the same name with one (in 1.106.2, not in 1.98.1).
 PREFIXED_SINCE = parse_release("1.103.11")
+# Each of them is tried with each key; a file has one or two.
+MOST_PROVIDERS = 20
 
 
 class FallbackKeys:
@@ -47,7 +49,7 @@ class FallbackKeys:
     def _group_providers(self) -> list[str]:
         """Providers that begin the name of a group, a pattern such as ``openai/*`` among them."""
         heads = dict.fromkeys(name.partition("/")[0] for name in self._config.groups if "/" in name)
-        return [head for head in heads if head in known("providers", self._release)]
+        return [head for head in heads if head in known("providers", self._release)][:MOST_PROVIDERS]
 
     @cached_property
     def _first(self) -> dict[tuple[str, str | None], Chain]:
