@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
 
 import pytest
-import yaml
 
 from plugins.plugin_utils.audit.check import Audit, AuditError, audit
 from plugins.plugin_utils.audit.mend import mend_diff, mended
 from plugins.plugin_utils.audit.said import said
 from plugins.plugin_utils.audit.sarif import sarif
 from plugins.plugin_utils.yaml_document import YamlError
+from tests import yaml_text
 
 from .mutations import WORST, mutated
 
@@ -140,8 +141,10 @@ BOUND_S = 4.0
 @pytest.mark.parametrize("name", [*LARGE, *WORST])
 @pytest.mark.parametrize("release", ["1.82.6", "1.106.2"])
 def test_no_file_takes_long(name: str, release: str) -> None:
-    content = WORST[name] if name in WORST else yaml.safe_dump(LARGE[name]).encode()
+    content = WORST[name] if name in WORST else yaml_text.written(LARGE[name]).encode()
     began = time.process_time()
-    audited(content, release)
+    with contextlib.suppress(AuditError):
+        audit(content, release)
     took_s = time.process_time() - began
     assert took_s < BOUND_S
+    audited(content, release)
