@@ -134,7 +134,7 @@ class Sources:
         at = {names[place + shift] for place in places if isinstance(place, int) and place + shift < len(names)}
         return at | {place for place in places if place in every}
 
-    @functools.cache  # noqa: B019
+    @functools.lru_cache(maxsize=16)  # noqa: B019
     def _passed(self, ending: str) -> dict[str, set[int | str]]:
         """Function -> where it is given the section: the number of an argument, or its name."""
         found: dict[str, set[int | str]] = {}
