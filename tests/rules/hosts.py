@@ -45,6 +45,21 @@ def chat(host: str, body: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def text(host: str, body: dict[str, Any]) -> dict[str, Any]:
+    choices = [{"index": 0, "text": host, "finish_reason": "stop"}]
+    return {**chat(host, body), "object": "text_completion", "choices": choices}
+
+
+def response(host: str, body: dict[str, Any]) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": host, "annotations": []}]
+    return {
+        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": body.get("model", ""),
+        "output": [{"type": "message", "id": "1", "role": "assistant", "status": "completed", "content": content}],
+        "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "temperature": 1.0, "top_p": 1.0,
+        "usage": {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4},
+    }  # fmt: skip
+
+
 def embeddings(host: str, body: dict[str, Any]) -> dict[str, Any]:
     data = [{"object": "embedding", "index": 0, "embedding": VECTOR}]
     return {"object": "list", "model": body.get("model", ""), "data": data, "usage": {"prompt_tokens": 3, "total_tokens": 3}}
@@ -62,6 +77,8 @@ def native(key: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 # What takes a model to answer; nothing else counts as asked.
 ANSWERS: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
     "/v1/chat/completions": chat,
+    "/v1/completions": text,
+    "/v1/responses": response,
     "/v1/embeddings": embeddings,
     "/api/chat": native("message"),
     "/api/generate": native("response"),

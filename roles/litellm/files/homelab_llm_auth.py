@@ -20,12 +20,9 @@ from pathlib import Path
 from litellm.proxy._types import LitellmUserRoles, ProxyException, UserAPIKeyAuth
 from starlette.requests import Request
 
-# What clients are for; everything else is the administrator's.
-PATHS = frozenset(
-    f"{version}{path}"
-    for version in ("", "/v1")
-    for path in ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
-)
+# What is for clients; everything else is the administrator's. Anthropic's path has no short form.
+BOTH = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+PATHS = frozenset(("/v1/messages", *BOTH, *(f"/v1{path}" for path in BOTH)))
 
 
 def digest(key: str) -> str:

@@ -119,7 +119,8 @@ def connect_limit(connect_s: float) -> Any:
     class ConnectLimit(CustomLogger):
         async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any]:
             timeout = kwargs.get("timeout")
-            if isinstance(timeout, (int, float)):
+            # What comes to /v1/messages is a call within a call: the second time it is divided already.
+            if isinstance(timeout, (int, float)) and not isinstance(timeout, httpx.Timeout):
                 kwargs["timeout"] = Divided(timeout, connect=min(timeout, connect_s))
             return kwargs
 
