@@ -9,6 +9,8 @@ from tests.unit.role_expressions import evaluated, holds, load
 VARIABLES = {**load("litellm/defaults/main.yml"), **load("litellm/vars/main.yml")}
 HOST = {task["name"]: task for task in load("litellm/tasks/preflight_host.yml")}
 SECRETS = {task["name"]: task for task in load("litellm/tasks/preflight_secrets.yml")}
+GENERATION = {task["name"]: task for task in load("litellm/tasks/generation.yml")}
+CANARY = {task["name"]: task for task in load("litellm/tasks/gate_canary.yml")}
 REMOVE = {task["name"]: task for task in load("litellm/tasks/remove.yml")}
 
 
@@ -77,3 +79,73 @@ def test_the_directory_goes_with_the_last_of_the_roles_own(left, removed):
     """In check mode they are there still."""
     found = {} if left is None else {"files": [{"path": f"/x/{name}"} for name in left]}
     assert holds(REMOVE["Remove the directory when it is empty"]["when"], VARIABLES, litellm_left=found) is removed
+
+
+REVISION, FORMER = "0123456789abcdef", "fedcba9876543210"
+PLACE = "/opt/homelab-llm/litellm/generations"
+
+
+def before(name=None):
+    """The router's own word: who serves."""
+    return {"serving": {"revision": name, "folder": f"{PLACE}/{name}"} if name else None}
+
+
+# Whether anything was written, where the link leads, who serves; whether that is to be started, and whether it is to be tried.
+STATES = {
+    "nothing changed": (False, REVISION, REVISION, False, False),
+    "it was stopped": (False, REVISION, None, True, False),
+    "it was stopped and somebody changed its files": (True, REVISION, None, True, True),
+    "another one": (True, FORMER, FORMER, True, True),
+    "another one that lay there": (False, FORMER, FORMER, True, True),
+    "another one, and nobody serves": (True, FORMER, None, True, True),
+    "the first": (True, "", None, True, True),
+}
+
+
+@pytest.mark.parametrize(("written", "link", "serves", "new", "untried"), STATES.values(), ids=STATES)
+def test_a_router_that_was_stopped_is_started_again_whatever_its_engines_do(written, link, serves, new, untried):
+    task = GENERATION["Note whether it is another one than the one that serves, and whether the gates have let it through"]
+    same = {"changed": False}
+    given = {"litellm_generation_programs": same, "litellm_generation_secrets": same}
+    given["litellm_generation_written"] = {"changed": written}
+    known = {"litellm_before": before(serves), "litellm_revision": REVISION, "litellm_current_folder": link and f"{PLACE}/{link}"}
+    noted = task["ansible.builtin.set_fact"]
+    assert {name: evaluated(text, {**VARIABLES, **task["vars"]}, **given, **known) for name, text in noted.items()} == {
+        "litellm_is_new": new,
+        "litellm_is_untried": untried,
+    }
+    when = GENERATION["Try it"]["when"]
+    assert holds(when, VARIABLES, litellm_is_untried=untried, litellm_is_new=new, ansible_check_mode=False) is untried
+
+
+def test_the_canarys_configuration_goes_whatever_the_canary_says():
+    (removed,) = CANARY["Let a second proxy answer"]["always"]
+    assert removed["ansible.builtin.file"]["state"] == "absent"
+
+
+# Folder by the router's own word, where the link leads; the folder that root reads.
+FOLDERS = {
+    "it serves": (f"{PLACE}/{FORMER}", f"{PLACE}/{REVISION}", f"{PLACE}/{FORMER}"),
+    "its real path is another": (f"/private{PLACE}/{FORMER}", f"{PLACE}/{REVISION}", f"{PLACE}/{FORMER}"),
+    "nobody serves": (None, f"{PLACE}/{REVISION}", f"{PLACE}/{REVISION}"),
+    "nobody ever did": (None, "", ""),
+    "a folder of the service's user": (f"/tmp/{FORMER}", f"{PLACE}/{REVISION}", f"{PLACE}/{FORMER}"),
+    "no generation": ("/root", f"{PLACE}/{REVISION}", f"{PLACE}/{REVISION}"),
+    "out of them": (f"{PLACE}/..", f"{PLACE}/{REVISION}", f"{PLACE}/{REVISION}"),
+    "no text": (["/root"], f"{PLACE}/{REVISION}", f"{PLACE}/{REVISION}"),
+}
+
+
+@pytest.mark.parametrize(("said", "link", "expected"), FOLDERS.values(), ids=FOLDERS)
+def test_root_reads_where_only_root_puts_anything(said, link, expected):
+    word = {"serving": {"folder": said} if said else None}
+    assert evaluated("{{ litellm_serving_folder }}", VARIABLES, litellm_before=word, litellm_current_folder=link) == expected
+
+
+def test_the_key_of_what_serves_is_read_beside_its_configuration():
+    """Not where a file says that the service's user writes."""
+    asked = CANARY["Let a second proxy answer"]["block"][1]["homelab.llm.litellm_canary"]["serving"]
+    known = {"litellm_listen_address": "127.0.0.1", "litellm_port": 4000, "litellm_current_folder": f"{PLACE}/{FORMER}"}
+    said = {"secrets": "/etc/shadow", "folder": f"{PLACE}/{FORMER}"}
+    found = evaluated(asked, {**VARIABLES, **known}, litellm_before=before(FORMER), litellm_serving_said=said)
+    assert found["key_file"] == f"{PLACE}/{FORMER}/router.env"
