@@ -43,6 +43,8 @@ RULES: tuple[Rule, ...] = tuple(
 STACK_RULES: tuple[Rule, ...] = tuple(item for item in vars(rules_stack).values() if isinstance(item, Rule))
 # The release of our own role, which a configuration is held against when nobody says which one runs it.
 PINNED = parse_release("1.106.2")
+# What has the proxy read models from its database (proxy_server.py:11025 of 1.106.2).
+STORES_MODELS = "STORE_MODEL_IN_DB"
 NAMED, IMAGE = "named", "by the image in the stack file"
 NOBODY = "nobody named one: this is the one that our role installs"
 
@@ -109,7 +111,8 @@ def audit(
     """
     document = _read(content, "the configuration")
     surroundings = _stack(stack)
-    config, given, stacked = Config(document.data), frozenset(environment), _stack_names(surroundings)
+    given, stacked = frozenset(environment), _stack_names(surroundings)
+    config = Config(document.data, _stores_models(given, surroundings))
     # Not those of the section environment_variables: os.environ/… is read before them (on all four releases that were asked).
     names = given | stacked
     whole = bool(given) or (bool(stacked) and not _has_env_file(surroundings))
@@ -149,6 +152,14 @@ def _stack_names(stack: Stack | None) -> frozenset[str]:
     """Variables that the file itself gives to the services."""
     services: Mapping[str, Mapping[str, Any]] = stack.services if stack else {}
     return frozenset(name for service in services.values() for name in rules_stack.service_environment(service))
+
+
+def _stores_models(given: frozenset[str], stack: Stack | None) -> bool:
+    """Whether models may come from a database: a variable says so, or what it says is not known here."""
+    services = stack.services.values() if stack else ()
+    values = [rules_stack.service_environment(service).get(STORES_MODELS) for service in services]
+    said = [value for value in values if value is not None]
+    return any(value.strip().lower() == "true" or "$" in value for value in said) or (not said and STORES_MODELS in given)
 
 
 def _has_env_file(stack: Stack | None) -> bool:

@@ -174,8 +174,10 @@ class Chain:
 class Config:
     """The configuration. All of it answers for any data; what has no sense is left out."""
 
-    def __init__(self, data: object) -> None:
+    def __init__(self, data: object, stores_models: bool = False) -> None:
+        """``stores_models``: whether the proxy's environment has it read models from a database."""
         self.data = mapping(data)
+        self._stores_models = stores_models
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A section of settings."""
@@ -221,7 +223,8 @@ class Config:
     @cached_property
     def has_models_elsewhere(self) -> bool:
         """Whether a database or other files may bring models that this file does not name."""
-        return bool(self.data.get("include")) or is_true(self.section("general_settings").get("store_model_in_db"))
+        stored = self._stores_models or is_true(self.section("general_settings").get("store_model_in_db"))
+        return stored or bool(self.data.get("include"))
 
     @cached_property
     def models(self) -> tuple[Deployment, ...]:
@@ -300,12 +303,19 @@ class Config:
 
     def strategy_of(self, name: str) -> str:
         """How it picks one of that name: routing_groups may say otherwise than the rest."""
+        return self._strategies.get(name) or self.strategy
+
+    @cached_property
+    def _strategies(self) -> dict[str, str | None]:
+        """Name -> the strategy of the first of the routing groups that has it."""
         listed = self.section("router_settings").get("routing_groups")
+        found: dict[str, str | None] = {}
         for group in listed if isinstance(listed, list) else ():
             models = mapping(group).get("models")
-            if isinstance(models, list) and name in models:
-                return text(mapping(group).get("routing_strategy")) or self.strategy
-        return self.strategy
+            for name in models if isinstance(models, list) else ():
+                if isinstance(name, str):
+                    found.setdefault(name, text(mapping(group).get("routing_strategy")))
+        return found
 
     @cached_property
     def timeout_s(self) -> float | None:

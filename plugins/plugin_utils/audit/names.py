@@ -32,7 +32,8 @@ class Names:
 
     def known(self, name: str) -> bool:
         """Whether a request with that name is taken; of models that come from elsewhere nobody can say that it is not."""
-        return bool(self.deployments(name)) or name in self._elsewhere or self._config.has_models_elsewhere or self.is_cut
+        made = name in self._elsewhere or self.group(name) in self._elsewhere
+        return bool(self.deployments(name)) or made or self._config.has_models_elsewhere or self.is_cut
 
     @property
     def is_cut(self) -> bool:

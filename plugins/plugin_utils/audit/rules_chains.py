@@ -176,8 +176,11 @@ def _hosts(subject: Subject, chain: Chain) -> frozenset[str]:
 
 
 def _on_own_hosts(subject: Subject) -> Iterator[tuple[Chain, Found]]:
-    """Chains that lead nowhere new although another host could serve."""
-    for chain in _keyed(subject):
+    """Chains that lead nowhere new although another host could serve.
+
+    From one model of a vendor to another one they are for limits, quotas and refusals: nobody switches a cloud off.
+    """
+    for chain in (chain for chain in _keyed(subject) if not _in_clouds(subject, chain.key or "")):
         own, chained = subject.names.hosts(chain.key or ""), _hosts(subject, chain)
         others = _other_hosts(subject, chain.key or "", own)
         # A router begins with one of its tiers, and another one may stand elsewhere.
@@ -187,6 +190,10 @@ def _on_own_hosts(subject: Subject) -> Iterator[tuple[Chain, Found]]:
             got = f"{chain.key} on {', '.join(sorted(own))}, its chain on {', '.join(sorted(chained))}"
             mend = f"Add a name that is served on {', '.join(sorted(others))}."
             yield chain, Found(chain.path, got, "a host that is not down with the first", mend)
+
+
+def _in_clouds(subject: Subject, name: str) -> bool:
+    return all(item.is_cloud for item in subject.names.models(name))
 
 
 def _other_hosts(subject: Subject, name: str, own: frozenset[str]) -> frozenset[str]:

@@ -49,8 +49,12 @@ def alias_chained(subject: Subject) -> Iterator[Found]:
         if target in aliases and not subject.names.known(alias):
             end = aliases[target]
             path = _target_path(subject, alias)
-            edits = (Edit(path, end),) if end in subject.config.groups else ()
-            yield Found(path, f"{alias}, which stands for the alias {target}", f"{end} itself", f"Write {end}.", edits=edits)
+            got = f"{alias}, which stands for the alias {target}"
+            if end in subject.config.groups:
+                yield Found(path, got, f"{end} itself", f"Write {end}.", edits=(Edit(path, end),))
+            else:
+                mend = subject.guesses.meant(end, subject.config.groups)
+                yield Found(path, got if alias != target else f"{alias}, which stands for itself", "a group", mend)
 
 
 def _target_path(subject: Subject, alias: str) -> Path:

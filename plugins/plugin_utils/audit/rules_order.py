@@ -80,8 +80,9 @@ def order_misplaced(subject: Subject) -> Iterator[Found]:
 def order_partial(subject: Subject) -> Iterator[Found]:
     for name, items in subject.config.groups.items() if _looked_at(subject) else ():
         models = [item for item in items if not item.is_router]
-        if any(item.order is not None for item in models):
-            for item in (item for item in models if item.order is None):
+        first = list(dict.fromkeys(_audience(item) for item in models if item.order is not None))[:MOST_COMPARED]
+        for item in (item for item in models if item.order is None):
+            if any(_always_beside(subject, _audience(item), other) for other in first):
                 expected = "an order on every deployment of a group, or on none"
                 yield Found(
                     (*item.path, "litellm_params"),
@@ -89,6 +90,30 @@ def order_partial(subject: Subject) -> Iterator[Found]:
                     expected,
                     "Give it its place: order: 2.",
                 )
+
+
+# The team and the tags that a deployment is for.
+Audience = tuple[str | None, frozenset[str]]
+
+
+def _audience(item: Deployment) -> Audience:
+    team = item.info.get("team_id")
+    return None if team is None else str(team), frozenset(_tags(item))
+
+
+def _always_beside(subject: Subject, one: Audience, other: Audience) -> bool:
+    """Whether whoever may be answered by the one may be by the other too: teams and tags are looked at before order."""
+    (team, tags), (other_team, other_tags) = one, other
+    return other_team in (None, team) and not (_filters_tags(subject) and _are_apart(tags, other_tags))
+
+
+def _filters_tags(subject: Subject) -> bool:
+    return is_true(subject.config.section("router_settings").get("enable_tag_filtering"))
+
+
+def _are_apart(tags: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether no tag leads to both; who has none is asked for several."""
+    return bool(tags and others) and not tags & others
 
 
 @rule(
@@ -131,11 +156,11 @@ def unordered_no_failover(subject: Subject) -> Iterator[Found]:
 
 def _apart(subject: Subject, models: list[Deployment]) -> bool:
     """Whether no request can be answered by either of two hosts: they are of other teams, or for other tags."""
-    filtered = is_true(subject.config.section("router_settings").get("enable_tag_filtering"))
+    filtered = _filters_tags(subject)
     return all(
         first.host == second.host
         or first.info.get("team_id") != second.info.get("team_id")
-        or (filtered and not set(_tags(first)) & set(_tags(second)) and bool(_tags(first) and _tags(second)))
+        or (filtered and _are_apart(frozenset(_tags(first)), frozenset(_tags(second))))
         for first, second in combinations(models[:MOST_COMPARED], 2)
     )
 
@@ -161,9 +186,10 @@ NOWHERE, BY_USAGE = ("weight", "max_parallel_requests"), ("rpm", "tpm")
 def parameter_misplaced(subject: Subject) -> Iterator[Found]:
     """Order has a rule of its own; of the rest those that published examples put there."""
     entries = subject.config.data.get("model_list")
-    names = (*NOWHERE, *(BY_USAGE if subject.config.strategy in WITHOUT_LIMITS else ()))
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         params = mapping(mapping(entry).get("litellm_params"))
+        weights_only = subject.config.strategy_of(text(mapping(entry).get("model_name")) or "") in WITHOUT_LIMITS
+        names = (*NOWHERE, *(BY_USAGE if weights_only else ()))
         for name in (name for name in names if name in mapping(entry)):
             path, place = ("model_list", index, name), ("model_list", index, "litellm_params", name)
             edits = (Edit(place, entry[name]), Edit(path, remove=True)) if params and name not in params else ()
@@ -193,17 +219,14 @@ def strategy_unknown(subject: Subject) -> Iterator[Found]:
 def rate_limit_ignored(subject: Subject) -> Iterator[Found]:
     checks = subject.config.section("router_settings").get("optional_pre_call_checks")
     enforced = isinstance(checks, list) and "enforce_model_rate_limits" in checks
-    if enforced or subject.config.strategy not in WITHOUT_LIMITS:
-        return
-    for item in subject.config.models:
-        for name in ("rpm", "tpm"):
+    for item in subject.config.models if not enforced else ():
+        strategy = subject.config.strategy_of(item.group)
+        for name in BY_USAGE if strategy in WITHOUT_LIMITS else ():
             if item.params.get(name) is not None:
                 mend = (
                     "Add enforce_model_rate_limits to router_settings.optional_pre_call_checks; for a share write weight instead."
                 )
-                yield Found(
-                    (*item.path, "litellm_params", name), f"{name} under {subject.config.strategy}", "a limit that is kept", mend
-                )
+                yield Found((*item.path, "litellm_params", name), f"{name} under {strategy}", "a limit that is kept", mend)
 
 
 @rule("routing-group-strategy", "error", "The proxy does not start with a routing strategy that it does not know.")

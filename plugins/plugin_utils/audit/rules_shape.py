@@ -10,6 +10,8 @@ from ..problems import Path
 from .config import mapping, text
 from .finding import Found, Subject, rule
 
+# Sections that a proxy can serve without a model.
+WITHOUT_MODELS = ("mcp_servers", "agent_list", "search_tools", "vector_store_registry")
 MAPPINGS = ("router_settings", "general_settings", "litellm_settings", "environment_variables")
 
 
@@ -38,9 +40,10 @@ def section_type(subject: Subject) -> Iterator[Found]:
 
 @rule("model-list-missing", "error", "A proxy without deployments answers nothing.")
 def model_list_missing(subject: Subject) -> Iterator[Found]:
-    """Models may also come from a database or from an included file."""
-    data = subject.config.data
-    if data and not data.get("model_list") and not subject.config.has_models_elsewhere:
+    """Models may also come from a database or from an included file, and a proxy may be there for other things."""
+    data, general = subject.config.data, subject.config.section("general_settings")
+    others = any(map(data.get, WITHOUT_MODELS)) or any(map(general.get, ("pass_through_endpoints", "database_url")))
+    if data and not data.get("model_list") and not subject.config.has_models_elsewhere and not others:
         yield Found(("model_list",), "no deployment", "one or more", "Add a model_list.", line=1)
 
 

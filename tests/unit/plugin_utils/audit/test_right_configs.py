@@ -67,10 +67,23 @@ BENT = [
     ("tiers_by_default", "      complexity_router_default_model: small\n", "", "complexity-tier-names"),
     ("credentials", "credential_values: {api_key: os.environ/LAB_KEY}", "credential_values: {x: 1}", "openai-api-key-missing"),
     ("tags", "order: 1}", "order: 1, tiemout: 3}", "key-misspelt"),
+    ("one_vendor", "{home: [gpt-4o]}", "{home: [house]}", "fallback-same-hosts"),
+    ("tags_ordered", "enable_tag_filtering: true, ", "", "order-partial"),
+    ("tags_ordered", "tags: [voice]", "tags: [voice, default]", "order-partial"),
+    ("teams_ordered", "team_id: red", "team_id: blue", "order-partial"),
+    # Whoever is of the team gets those of no team too, with an order.
+    ("teams_ordered", "    model_info: {team_id: blue}\n", "", "order-partial"),
+    ("mcp_alone", "mcp_servers:\n", "mcp_sever:\n", "model-list-missing"),
+    ("pass_through", "pass_through_endpoints", "pass_trough_endpoints", "model-list-missing"),
+    ("group_alias", "gpt-4: any", "gpt-4: some", "alias-dangling"),
+    ("group_limits", "models: [gpt], ", "models: [home], ", "rate-limit-ignored"),
+    ("group_limits", "models: [gpt], ", "models: [home], ", "parameter-misplaced"),
 ]
 
 
-@pytest.mark.parametrize(("name", "old", "new", "rule"), BENT, ids=[case[0] for case in BENT])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rule"), BENT, ids=[f"{case[0]}-{case[3]}-{number}" for number, case in enumerate(BENT)]
+)
 def test_the_audit_does_look_at(name: str, old: str, new: str, rule: str) -> None:
     file = FOLDER / f"{name}.yaml"
     text = file.read_text(encoding="utf-8")

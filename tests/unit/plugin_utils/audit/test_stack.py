@@ -24,6 +24,12 @@ PROBING = (
 TEXTUAL = ("general_settings/background_health_checks", "true")
 LISTED = ["GRACEFUL_SHUTDOWN_TIMEOUT=70"]
 KEYLESS = (("general_settings", {}),)
+KEYED = [*LISTED, "LITELLM_MASTER_KEY=${KEY}", "DB=postgresql://db"]
+# A name that only a database can know.
+STORED = (
+    ("router_settings/model_group_alias", {"voice": "stored"}),
+    ("general_settings/database_url", "os.environ/DATABASE_URL"),
+)
 
 # What is changed in the service, what in the configuration, and the rules that fire.
 CASES: list[tuple[str, dict[str, Any], tuple[tuple[str, Any], ...], set[str]]] = [
@@ -40,6 +46,9 @@ CASES: list[tuple[str, dict[str, Any], tuple[tuple[str, Any], ...], set[str]]] =
     ("variable-or-release", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG:-v1.106.2}"}, (), set()),
     ("published-key", {"environment": [*LISTED, "LITELLM_MASTER_KEY=sk-1234"]}, (), {"stack-key-published"}),
     ("no-key-wanted", {"environment": [*LISTED, "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=True"]}, KEYLESS, set()),
+    ("models-stored", {"environment": [*KEYED, "STORE_MODEL_IN_DB=True"]}, STORED, set()),
+    ("models-perhaps-stored", {"environment": [*KEYED, "STORE_MODEL_IN_DB=${S}"]}, STORED, set()),
+    ("no-models-stored", {"environment": [*KEYED, "STORE_MODEL_IN_DB=no"]}, STORED, {"alias-dangling"}),
     ("workers-that-probe-by-text", {"command": "--num_workers 4"}, (*PROBING, TEXTUAL), {"health-unshared"}),
     ("no-grace", {"stop_grace_period": None}, (), {"stop-grace-short"}),
     ("grace-as-long-as-the-drain", {"stop_grace_period": "70s"}, (), {"stop-grace-short"}),
