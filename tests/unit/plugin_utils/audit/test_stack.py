@@ -24,7 +24,7 @@ PROBING = (
 TEXTUAL = ("general_settings/background_health_checks", "true")
 LISTED = ["GRACEFUL_SHUTDOWN_TIMEOUT=70"]
 KEYLESS = (("general_settings", {}),)
-KEYED = [*LISTED, "LITELLM_MASTER_KEY=${KEY}", "DB=postgresql://db"]
+KEYED = [*LISTED, "LITELLM_MASTER_KEY=${KEY}", "DATABASE_URL=postgresql://db"]
 # A name that only a database can know.
 STORED = (
     ("router_settings/model_group_alias", {"voice": "stored"}),
