@@ -37,7 +37,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(config), the copy. No Redis, cache, database, callbacks, alerts and health checks; every deployment has an id.
+    - C(config), the copy. No Redis, cache, database, callbacks, alerts, health checks and cooldowns; every deployment has an id.
     - C(digest), which is another one where the copy is another one, whoever the clients are.
     - C(questions), items as M(homelab.llm.litellm_canary) takes them.
     - C(not_asked), a sentence for each name that cannot be asked.

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from . import router_client
 
 ANSWERS, DOUBT, REFUSED = "answers", "doubt", "refused"
-# Of the time for all: the longest wait for a first answer (a model may have to be loaded), and for each of two more questions.
-FIRST_SHARE, MORE_SHARE = 0.5, 0.25
+# Of the time for all: the longest wait for a first answer (a model may have to be loaded), and for each of three more, two
+# to a deployment and one to its name.
+FIRST_SHARE, MORE_SHARE = 0.5, 0.16
 CONNECT_S = 3.0
 # A host that is off, not an engine that is not there.
 HOST_IS_OFF = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
-UNKNOWN_KEY = (401, 403)
 PORTS = {"http": 80, "https": 443}
 
 
@@ -45,10 +45,19 @@ def ask_all(asked: Asked, questions: Sequence[Mapping[str, Any]]) -> list[dict[s
     """Each question's answer with `name`, `verdict` and `reason`. One that hangs takes no time of the others."""
     if not questions:
         return []
+    asked = asked._replace(serving=who_answers(asked.serving, questions))
     with ThreadPoolExecutor(len(questions)) as pool:
         found = list(pool.map(lambda question: judged(asked, question), questions))
-    silent = [one["alias"] for one in found if one["verdict"] != ANSWERS]
-    return [excused(one, question, silent) for one, question in zip(found, questions)]
+        silent = [one["alias"] for one in found if one["verdict"] != ANSWERS]
+        found = [excused(one, question, silent) for one, question in zip(found, questions)]
+        return list(pool.map(lambda one, question: asked_again(asked, one, question), found, questions))
+
+
+def who_answers(serving: Place | None, questions: Sequence[Mapping[str, Any]]) -> Place | None:
+    """The proxy that serves, where it can be asked: away, or with another key, it says nothing of an engine."""
+    if serving and any(question["unchanged"] for question in questions):
+        return serving if router_client.knows(serving.url, serving.key, CONNECT_S) else None
+    return serving
 
 
 def judged(asked: Asked, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +90,8 @@ def ask(asked: Asked, place: Place, question: Mapping[str, Any], share: float) -
 
 
 def has_a_say(theirs: Mapping[str, Any]) -> bool:
-    """Whether an error is the engine's: the proxy that serves may be away, or know another key."""
-    return bool(theirs["late"] or (theirs["status"] and theirs["status"] not in UNKNOWN_KEY))
+    """Whether an error is the engine's: the proxy that serves may have gone meanwhile."""
+    return bool(theirs["late"] or theirs["status"])
 
 
 def connecting(address: str) -> tuple[bool, str]:
@@ -106,6 +115,15 @@ def excused(found: dict[str, Any], question: Mapping[str, Any], silent: Sequence
         return found
     why = f"; behind it {', '.join(behind)} does not answer" if behind else ""
     return {**found, "verdict": DOUBT, "reason": f"{found['reason']}{why}"}
+
+
+def asked_again(asked: Asked, found: dict[str, Any], question: Mapping[str, Any]) -> dict[str, Any]:
+    """A name that alone does not answer, once more: an engine behind it may have been loading its model, and answers now."""
+    if question["exact"] or found["verdict"] != REFUSED or asked.is_over():
+        return found
+    again = ask(asked, asked.canary, question, MORE_SHARE)
+    verdict = DOUBT if again["late"] else REFUSED
+    return told(again, question, verdict if again["error"] else ANSWERS, again["error"] or "")
 
 
 def told(answer: Mapping[str, Any], question: Mapping[str, Any], verdict: str, reason: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ PROBE_TEXT = "Answer with one word: ready?"
 DEPLOYMENT_HEADER = "x-litellm-model-id"
 EXCERPT_CHARACTERS = 80
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions", "embedding": "/v1/embeddings"}
+NAMES_PATH = "/v1/models"
 # Request Timeout and Gateway Timeout: whoever was asked behind the router took too long.
 LATE = (408, 504)
 KEY_NAME = "LITELLM_MASTER_KEY"
@@ -36,6 +37,16 @@ def read_key(path: str) -> str:
     raise ValueError(f"{path}: got no line {KEY_NAME}=…, expected one; run deploy.yml again")
 
 
+def knows(url: str, key: str, timeout_s: float) -> bool:
+    """Whether a router is there and opens to the key; one that takes too long to say so may."""
+    try:
+        headers = {"Authorization": f"Bearer {key}"}
+        with contextlib.closing(open_url(url + NAMES_PATH, headers=headers, timeout=timeout_s, use_proxy=False, use_netrc=False)):
+            return True
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return _is_late(error)
+
+
 def ask(url: str, key: str, alias: str, mode: str, timeout_s: float, exact: bool = False) -> dict[str, Any]:
     """One request to an alias; where `exact`, nobody else is asked instead and nothing is asked twice.
 
@@ -49,11 +60,14 @@ def ask(url: str, key: str, alias: str, mode: str, timeout_s: float, exact: bool
     try:
         answer.update(_asked(url, key, _body(alias, mode, exact), mode, timeout_s))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        # socket.timeout is another class before Python 3.10.
-        late = isinstance(reason, (TimeoutError, socket.timeout))
-        answer["error"] = f"no usable answer from {url}: {reason or type(error).__name__}"
+        late = _is_late(error)
+        answer["error"] = f"no usable answer from {url}: {getattr(error, 'reason', error) or type(error).__name__}"
     return {**answer, "alias": alias, "seconds": round(time.monotonic() - started, 3), "late": late or answer["status"] in LATE}
+
+
+def _is_late(error: Exception) -> bool:
+    # socket.timeout is another class before Python 3.10.
+    return isinstance(getattr(error, "reason", error), (TimeoutError, socket.timeout))
 
 
 def _body(alias: str, mode: str, exact: bool) -> dict[str, Any]:

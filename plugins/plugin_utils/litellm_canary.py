@@ -51,6 +51,8 @@ def canary_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for section in SECTIONS:
         if own.get(section):
             own[section] = {name: value for name, value in own[section].items() if not _is_shared(name)}
+    # One no, of a model that is being loaded, is no reason to leave its deployment out of the next question.
+    own["router_settings"] = {**(own.get("router_settings") or {}), "disable_cooldowns": True}
     names = {entry["model_name"] for entry in own.get("model_list") or []}
     for number, entry in enumerate(own.get("model_list") or []):
         information = entry["model_info"] = dict(entry.get("model_info") or {})

@@ -43,8 +43,10 @@ HIDDEN = {**CHAT, "choices": [{"index": 0, "message": {"role": "assistant", "con
 # What an engine answers of a path and a model; anything else is a model that is not there.
 REPLIES = {
     ("/v1/chat/completions", "m"): CHAT, ("/v1/completions", "m"): TEXT, ("/v1/chat/completions", "hidden"): HIDDEN,
-    ("/v1/embeddings", "e"): VECTOR,
+    ("/v1/embeddings", "e"): VECTOR, ("/v1/chat/completions", "loading"): CHAT,
 }  # fmt: skip
+# So many requests are refused while a model is being loaded: that to a deployment, and that to its name at the same moment.
+LOADING_COUNT = 2
 
 
 @contextlib.contextmanager
@@ -58,9 +60,10 @@ def engine() -> Iterator[tuple[str, list[str]]]:
             if model == "hangs":
                 over.wait(TIMEOUT_S)
                 return
-            reply = REPLIES.get((self.path, model), {"error": {"message": f"no model {model} for {self.path}"}})
-            content = json.dumps(reply).encode()
-            self.send_response(404 if "error" in reply else 200)
+            status = 401 if model == "locked" else 503 if model == "loading" and asked.count(model) <= LOADING_COUNT else 404
+            reply = REPLIES.get((self.path, model)) if status != 503 else None
+            content = json.dumps(reply or {"error": {"message": f"no model {model} for {self.path}"}}).encode()
+            self.send_response(200 if reply else status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -179,21 +182,24 @@ def test_what_only_an_engine_shows_passes_the_first_gate(base: str, change: Call
     assert [one["rule"] for one in found if one["severity"] == "error"] == []
 
 
-def test_what_was_broken_before_blocks_nobody(python: str, base: str, tmp_path: Path) -> None:
-    """The proxy that serves has a host that is gone, too; what the new configuration breaks is refused beside it."""
-    former = right(base)
-    former["general_settings"] = {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True}
-    former["litellm_settings"] = {"DEFAULT_MAX_RETRIES": 0}
-    former["model_list"][0]["litellm_params"]["api_base"] = NOBODY
-    config = copy.deepcopy(former)
-    config["model_list"].append(deployment("new", "one", base))
-    put(config, 6, api_base=NOBODY)
-    with litellm_proxy(former, tmp_path / "serving") as proxy:
-        found = verdicts(tried(python, tmp_path, config, (former, proxy)))
-    assert {alias: verdict for alias, verdict in found.items() if "--" in alias} == {
-        "one--m--fast": DOUBT,
-        "one--m--new": REFUSED,
-    }
+def test_what_was_broken_before_blocks_nobody(python: str, tmp_path: Path) -> None:
+    """The proxy that serves has a host that is gone, and an engine that does not know its key, too; what the new configuration
+    breaks is refused beside it. A model that is being loaded costs neither its deployment nor its name anything."""
+    with engine() as (base, _asked):
+        former = right(base)
+        former["general_settings"] = {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True}
+        former["litellm_settings"] = {"DEFAULT_MAX_RETRIES": 0}
+        former["router_settings"] = {"routing_strategy": "simple-shuffle", "num_retries": 0, "allowed_fails": 0}
+        put(former, 0, api_base=NOBODY)
+        former["model_list"] += [deployment("secret", "one", base, "locked"), deployment("slow", "one", base, "loading")]
+        config = copy.deepcopy(former)
+        config["model_list"].append(deployment("new", "one", base))
+        put(config, -1, api_base=NOBODY)
+        with litellm_proxy(former, tmp_path / "serving") as proxy:
+            answers = tried(python, tmp_path, config, (former, proxy))
+    assert verdicts(answers) == {
+        "one--m--fast": DOUBT, "one--locked--secret": DOUBT, "secret": DOUBT, "one--m--new": REFUSED, "new": DOUBT,
+    }, answers  # fmt: skip
 
 
 def test_an_id_reaches_its_deployment_and_what_is_shared_is_left_alone(python: str, tmp_path: Path) -> None:

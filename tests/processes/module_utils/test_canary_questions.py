@@ -20,7 +20,7 @@ GOOD, BROKEN, GONE, LATE, SILENT, STRANGER = (200,), (500,), (404,), (408,), (0,
 
 
 @contextlib.contextmanager
-def router(says):
+def router(says, knows_key=True):
     """A router that answers by `says`: id -> statuses, of which the last one stays. Other names are answered."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -38,6 +38,10 @@ def router(says):
             self.send_header("x-litellm-model-id", "somebody" if model == "exchanged" else model)
             self.end_headers()
             self.wfile.write(json.dumps(CHAT if status == 200 else {"error": {"message": "no"}}).encode())
+
+        def do_GET(self):
+            self.send_response(200 if knows_key else 401)
+            self.end_headers()
 
         def log_message(self, *_arguments):
             pass
@@ -62,8 +66,8 @@ def name(*behind):
     return {**deployment("alias"), "exact": False, "behind": list(behind)}
 
 
-def verdicts(canary, serving, *questions):
-    with router(canary) as (place, _asked), router(serving or {}) as (theirs, asked_there):
+def verdicts(canary, serving, *questions, knows_key=True):
+    with router(canary) as (place, _asked), router(serving or {}, knows_key) as (theirs, asked_there):
         found = ask_all(Asked(place, theirs if serving is not None else None, TIMEOUT_S, lambda: False), list(questions))
     return {one["alias"]: (one["verdict"], one["reason"]) for one in found}, asked_there
 
@@ -77,8 +81,9 @@ DEPLOYMENTS = {
     "the new one breaks it": (BROKEN, GOOD, True, REFUSED, "by the proxy that serves it answers"),
     "it loads its model": ((408, 200), GOOD, True, ANSWERS, ""),
     "it says another no": (GONE, BROKEN, True, DOUBT, "either"),
-    "they know another key, late": (LATE, STRANGER, True, DOUBT, "HTTP 408"),
-    "they know another key": (BROKEN, STRANGER, True, REFUSED, "HTTP 500"),
+    "an engine that knows no key of theirs": (STRANGER, STRANGER, True, DOUBT, "either"),
+    "an engine that forbids it": ((403,), (403,), True, DOUBT, "either"),
+    "an engine that knows their key": (STRANGER, GOOD, True, REFUSED, "by the proxy that serves it answers"),
     "nobody serves, late": (LATE, None, True, DOUBT, "HTTP 408"),
     "nobody serves": (GONE, None, True, REFUSED, "HTTP 404"),
     "changed, late": (LATE, GOOD, False, DOUBT, "HTTP 408"),
@@ -97,6 +102,20 @@ def test_whose_fault_it_is(canary, serving, unchanged, verdict, words):
     assert asked_there == (["d"] if unchanged and theirs and canary != GOOD else [])
 
 
+# What the canary says; verdict and words. The proxy that serves is there and knows another key.
+STRANGERS = {
+    "late": (LATE, DOUBT, "HTTP 408"),
+    "broken": (BROKEN, REFUSED, "HTTP 500"),
+    "the engine's key": (STRANGER, REFUSED, "HTTP 401"),
+}
+
+
+@pytest.mark.parametrize(("canary", "verdict", "words"), STRANGERS.values(), ids=STRANGERS)
+def test_a_proxy_with_another_key_says_nothing_of_an_engine(canary, verdict, words):
+    found, asked_there = verdicts({"d": canary}, {"d": STRANGER}, deployment(unchanged=True), knows_key=False)
+    assert (found["d"][0], words in found["d"][1], asked_there) == (verdict, True, [])
+
+
 def test_a_deployment_that_another_one_answers_for_is_refused():
     found, _asked = verdicts({}, None, deployment("exchanged"))
     assert found["exchanged"] == (REFUSED, "somebody answered in its place")
@@ -109,6 +128,8 @@ NAMES = {
     "one behind it is late": (LATE, BROKEN, DOUBT, "behind it d does not answer"),
     "it alone does not answer": (GOOD, BROKEN, REFUSED, "HTTP 500"),
     "it alone is late": (GOOD, LATE, DOUBT, "HTTP 408"),
+    "it answers when it is asked again": (GOOD, (503, 200), ANSWERS, ""),
+    "it is late when it is asked again": (GOOD, (503, 408), DOUBT, "HTTP 408"),
 }
 
 
@@ -117,6 +138,13 @@ def test_a_name_is_what_is_behind_it(behind, own, verdict, words):
     found, _asked = verdicts({"d": behind, "alias": own}, None, deployment(), deployment("other"), name("d", "other"))
     assert found["alias"][0] == verdict
     assert words in found["alias"][1]
+
+
+def test_a_model_that_is_being_loaded_costs_its_name_nothing():
+    """The engine says no to the deployment and to the name, asked at one moment."""
+    loading = (503, 200)
+    found, _asked = verdicts({"d": loading, "alias": loading}, {}, deployment(unchanged=True), name("d"))
+    assert found == {"d": (ANSWERS, ""), "alias": (ANSWERS, "")}
 
 
 def test_one_that_hangs_takes_no_time_of_the_others():
