@@ -24,8 +24,6 @@ DRAIN_S = 1
 END_S = 15.0
 LAST_S = 1.0
 TAIL_LINES, TAIL_CHARACTERS = 25, 3000
-# Variables with these beginnings lead to what the proxy that serves leads to as well, whatever the configuration says.
-SHARED = ("DATABASE_", "DIRECT_URL", "REDIS_")
 
 
 class CanaryFailure(Exception):
@@ -103,7 +101,9 @@ def start(wanted: Wanted, key: str, listener: socket.socket, says: int, log: IO[
         "ROUTER_DRAIN_S": str(DRAIN_S),
     }
     secret = generation_secrets.parse_variables(read(wanted.secrets or ""))[1]
-    given = {name: value for name, value in {**wanted.environment, **secret}.items() if not name.startswith(SHARED)}
+    given = {
+        name: value for name, value in {**wanted.environment, **secret}.items() if not name.startswith(generation_secrets.SHARED)
+    }
     try:
         return subprocess.Popen(
             list(wanted.command),

@@ -3,8 +3,8 @@
 """What one generation of the router keeps to itself: a file of variables, and the table of digests of its clients' keys.
 
 Both lie in the generation's folder. They are compared with those of the generation that serves: as long as nothing is another,
-the *edition* stays, a random word in the file of variables. It stands for the secrets where others can see it: a digest would
-let a weak password be guessed.
+the *edition* stays, two random words in the file of variables: one for everything, one for what the engines may ask for, which
+only a canary can try. It stands for the secrets where others can see it: a digest would let a weak password be guessed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ MASTER = "LITELLM_MASTER_KEY"
 VARIABLES, TABLE = "router.env", "clients.json"
 EDITION = "# edition "
 EDITION_BYTES = 8
+BETWEEN = "-"
+# Variables with these beginnings lead to what the proxy that serves leads to as well, whatever the configuration says.
+SHARED = ("DATABASE_", "DIRECT_URL", "REDIS_")
 # As the proxy's environment takes it.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PRIVATE = 0o600
@@ -95,13 +98,30 @@ def table_of(given: Given, master: str | None) -> str:
     return client_keys.table(given.models, keys) if given.models else ""
 
 
+def engine_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that engines may ask for: LiteLLM knows names of its own beside those that stand in the configuration."""
+    return {name: value for name, value in variables.items() if name != MASTER and not name.startswith(SHARED)}
+
+
 def edition_of(given: Given, current: Kept, former: str) -> str:
-    """The edition of the generation that serves where all secrets are its own, else a new one."""
+    """The edition of the generation that serves where all secrets are its own, else one with a new word for what is another."""
     check(given)
     master = master_of(given, current, former)
     table = table_of(given, master)
     same = {**given.variables, MASTER: master} == current.variables and table == current.table
-    return current.edition if same and current.edition else secrets.token_hex(EDITION_BYTES)
+    if same and engines_of(current.edition):
+        return current.edition
+    kept = engines_of(current.edition) if engine_variables(given.variables) == engine_variables(current.variables) else ""
+    return f"{_word()}{BETWEEN}{kept or _word()}"
+
+
+def engines_of(edition: str) -> str:
+    """The word for what engines may ask for; an earlier layout's edition has none."""
+    return edition.partition(BETWEEN)[2]
+
+
+def _word() -> str:
+    return secrets.token_hex(EDITION_BYTES)
 
 
 def write(folder: str, edition: str, given: Given, current: Kept, former: str, owner: str, dry: bool) -> bool:

@@ -78,8 +78,14 @@ EXAMPLES = r"""
 RETURN = r"""
 edition:
   description:
-    - A random word that stands for the secrets and reveals nothing of them. That of the generation in O(current) where nothing is
-      another, else a new one.
+    - Random words that stand for the secrets and reveal nothing of them. Those of the generation in O(current) where nothing is
+      another, else others.
+  returned: always
+  type: str
+engines:
+  description:
+    - The part of RV(edition) that stands for the variables that engines may ask for. All but the master key and what leads to
+      databases and Redis. It stays when only other secrets, clients and their models have changed.
   returned: always
   type: str
 """
@@ -98,12 +104,16 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     given = generation_secrets.Given(params["secrets"], params["models"], params["keys"], params["clients"])
     current = generation_secrets.kept_in(params["current"])
     if not params["folder"]:
-        return {"changed": False, "edition": generation_secrets.edition_of(given, current, params["former"])}
+        return told(False, generation_secrets.edition_of(given, current, params["former"]))
     generation_secrets.check(given)
     changed = generation_secrets.write(
         params["folder"], params["edition"], given, current, params["former"], params["owner"], module.check_mode
     )
-    return {"changed": changed, "edition": params["edition"]}
+    return told(changed, params["edition"])
+
+
+def told(changed: bool, edition: str) -> dict[str, Any]:
+    return {"changed": changed, "edition": edition, "engines": generation_secrets.engines_of(edition)}
 
 
 def main() -> None:

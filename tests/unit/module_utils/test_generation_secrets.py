@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -67,6 +68,38 @@ def test_the_edition_stays_as_long_as_nothing_changes(place, change, another):
     seen = place.call(**{**SERVES, **change})
     assert (seen["edition"] != first, seen["changed"]) == (another, False)
     assert place.files() == before
+
+
+MORE = {"secrets": {**SERVES["secrets"], "ENGINE_KEY": "k"}, **{name: SERVES[name] for name in ("models", "keys")}}
+# What is said, of MORE; whether a canary has something new to try.
+ENGINES = {
+    "the same": ({}, False),
+    "another key of an engine": ({"secrets": {**MORE["secrets"], "ENGINE_KEY": "l"}}, True),
+    "one more": ({"secrets": {**MORE["secrets"], "OPENAI_API_KEY": "k"}}, True),
+    "one less": ({"secrets": SERVES["secrets"]}, True),
+    "another master key": ({"secrets": {**MORE["secrets"], MASTER: KEY + "0"}}, False),
+    "no master key": ({"secrets": {**MORE["secrets"], MASTER: None}}, False),
+    "another password of Redis": ({"secrets": {**MORE["secrets"], "REDIS_PASSWORD": "x"}}, False),
+    "no client": ({"models": {}, "keys": {}}, False),
+    "other models": ({"models": {"x": ["b"]}}, False),
+}
+
+
+@pytest.mark.parametrize(("change", "another"), ENGINES.values(), ids=ENGINES)
+def test_what_engines_ask_for_has_a_word_of_its_own(place, change, another):
+    first = place.write(**MORE)
+    assert (place.call(**{**MORE, **change})["engines"] != first["engines"]) == another
+
+
+def test_an_edition_of_one_word_is_another_one(place):
+    """An earlier version of the role wrote it; nobody knows what its canary tried."""
+    place.write(**SERVES)
+    path = place.current / "router.env"
+    path.write_text(re.sub(r"(# edition \w+)-\w+", r"\1", path.read_text()))
+    path.chmod(0o600)
+    seen = place.call(**SERVES)
+    assert re.fullmatch(r"\w{16}-\w{16}", seen["edition"])
+    assert seen["edition"].endswith(seen["engines"])
 
 
 def test_an_edition_says_nothing_of_the_secrets(tmp_path):

@@ -149,3 +149,27 @@ def test_the_key_of_what_serves_is_read_beside_its_configuration():
     said = {"secrets": "/etc/shadow", "folder": f"{PLACE}/{FORMER}"}
     found = evaluated(asked, {**VARIABLES, **known}, litellm_before=before(FORMER), litellm_serving_said=said)
     assert found["key_file"] == f"{PLACE}/{FORMER}/router.env"
+
+
+# What is another one; whether a canary has something new to try.
+TRIED = {
+    "nothing": ({}, False),
+    "a key that an engine asks for": ({"litellm_secrets_seen": {"edition": "b-f", "engines": "f"}}, True),
+    "the master key or a client": ({"litellm_secrets_seen": {"edition": "b-e", "engines": "e"}}, False),
+    "a variable": ({"litellm_environment": {"A": "1"}}, True),
+    "a program": ({"litellm_served_digest": "2"}, True),
+    "the packages": ({"litellm_lock": "3"}, True),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), TRIED.values(), ids=TRIED)
+def test_what_a_canary_tries_anew(change, expected):
+    same = {"litellm_lock": "l", "litellm_served_digest": "1", "litellm_drain_s": "60", "litellm_environment": {}}
+    same["litellm_secrets_seen"] = {"edition": "a-e", "engines": "e"}
+    parts = [part for part in VARIABLES["litellm_tried_parts"] if "litellm_canary_work" not in part]
+
+    def tried(given):
+        return evaluated("\n".join(parts), {name: value for name, value in VARIABLES.items() if name not in given}, **given)
+
+    assert len(parts) == len(VARIABLES["litellm_tried_parts"]) - 1
+    assert (tried({**same, **change}) != tried(same)) == expected
