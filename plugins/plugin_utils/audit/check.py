@@ -10,6 +10,7 @@ from typing import Any
 from ..litellm_release import Release, parse_release
 from ..yaml_document import Document, YamlError, read_yaml
 from . import (
+    rules_addresses,
     rules_chains,
     rules_fleet,
     rules_keys,
@@ -30,6 +31,7 @@ MODULES = (
     rules_shape,
     rules_order,
     rules_providers,
+    rules_addresses,
     rules_names,
     rules_chains,
     rules_settings,

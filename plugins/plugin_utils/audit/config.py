@@ -13,6 +13,7 @@ from typing import Any
 
 from ..problems import Path
 from .addresses import host_of, is_embedder, is_public
+from .vendors import is_vendor
 
 NOTHING: Mapping[str, Any] = {}
 OLLAMA = frozenset({"ollama", "ollama_chat"})
@@ -145,7 +146,7 @@ class Deployment:
     def is_cloud(self) -> bool:
         """Whether it is a vendor's: nobody switches that off, and it does not come back by being asked later."""
         if self.prefix in OLLAMA:
-            return False
+            return self.base is not None and is_vendor(self.base)
         return self.base is None or self.prefix in CLOUDS or is_public(self.base)
 
     @property

@@ -18,6 +18,8 @@ REFUSED_KEY, REFUSED_SINCE = "sk-1234", parse_release("1.104.0")
 REFUSES = "The key stands in documentation: everybody has it. The proxy refuses to start with it."
 # Stands for general_settings.dangerously_permit_weak_or_unset_master_key.
 PERMITS = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"
+# Settings that name a place outside the environment, which get_secret of 1.106.2 asks first for each os.environ/.
+MANAGERS = ("key_management_system", "use_azure_key_vault", "use_google_kms")
 MASTER_KEY: Path = ("general_settings", "master_key")
 
 
@@ -32,7 +34,9 @@ def master_key_missing(subject: Subject) -> Iterator[Found]:
     permitted = general.get("dangerously_permit_weak_or_unset_master_key") is True or PERMITS in subject.environment
     key = general.get("master_key")
     blank = not key or (isinstance(key, str) and not key.strip())
-    if subject.config.data and blank and not permitted and "LITELLM_MASTER_KEY" not in subject.environment:
+    # An included file may bring one.
+    silent = permitted or subject.config.data.get("include") or "LITELLM_MASTER_KEY" in subject.environment
+    if subject.config.data and blank and not silent:
         unknown = "" if subject.environment_whole else " in the file (whether LITELLM_MASTER_KEY is set was not said)"
         mend = "Set master_key: os.environ/LITELLM_MASTER_KEY, or that variable alone."
         edits = (Edit(MASTER_KEY, "os.environ/LITELLM_MASTER_KEY"),)
@@ -66,8 +70,9 @@ def master_key_type(subject: Subject) -> Iterator[Found]:
     "The variable is not in what was said of the proxy's environment: LiteLLM reads nothing in its place.",
 )
 def environment_missing(subject: Subject) -> Iterator[Found]:
-    late = subject.config.section("environment_variables")
-    for path, value, name in _wanted(subject) if subject.environment_whole else ():
+    late, general = subject.config.section("environment_variables"), subject.config.section("general_settings")
+    whole = subject.environment_whole and not any(general.get(name) for name in MANAGERS)
+    for path, value, name in _wanted(subject) if whole else ():
         if name not in subject.environment and name not in late:
             yield Found(path, value, "a variable that is set", f"Set {name} in the proxy's environment.")
 

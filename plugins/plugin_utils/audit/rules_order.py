@@ -26,7 +26,7 @@ def order_path(item: Deployment) -> tuple[str | int, ...]:
 
 def _looked_at(subject: Subject) -> bool:
     """Whether this release looks at order at all; where it does not, order-ignored says so."""
-    return subject.release >= ORDER_FAILOVER or subject.config.section("router_settings").get("enable_pre_call_checks") is True
+    return subject.release >= ORDER_FAILOVER or is_true(subject.config.section("router_settings").get("enable_pre_call_checks"))
 
 
 @rule(
@@ -124,7 +124,7 @@ def _are_apart(tags: frozenset[str], others: frozenset[str]) -> bool:
 )
 def order_ignored(subject: Subject) -> Iterator[Found]:
     """One in model_info is not even looked at with pre-call checks."""
-    checked = subject.config.section("router_settings").get("enable_pre_call_checks") is True
+    checked = is_true(subject.config.section("router_settings").get("enable_pre_call_checks"))
     for name, items in subject.config.groups.items():
         ignored = [item for item in items if not checked or item.params.get("order") is None]
         if any(item.order is not None for item in ignored) and len({repr(item.order) for item in items}) > 1:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime
 
 from ..litellm_release import releases
-from ..problems import Path, shown
-from .addresses import is_environment, port_of, without_password
-from .config import OLLAMA, OLLAMA_PORT, Deployment, mapping, number, text
+from ..problems import shown
+from .addresses import is_environment, port_of
+from .config import OLLAMA, Deployment, mapping, number, text
 from .finding import Edit, Found, Subject, rule
 from .litellm_keys import known
 from .vendors import is_known_by_itself
@@ -19,8 +20,12 @@ REFUSED_BY_OLLAMA = ("logit_bias", "presence_penalty", "parallel_tool_calls")
 # Numbers whose text makes LiteLLM drop the deployment, or fail its requests.
 NUMBERS = ("timeout", "stream_timeout", "rpm", "tpm", "max_parallel_requests", "weight", "cooldown_time")
 TEXTS = ("api_base", "api_key", "api_version", "custom_llm_provider")
+# As a word of a name: tools_fast, not stool-classifier.
+TOOLS = re.compile(r"(?<![a-z])tool(?:s|ing|use|call\w*)?(?![a-z])")
 # Where a timeout for all deployments may stand.
 TIMES = (("router_settings", "timeout"), ("litellm_settings", "request_timeout"))
+# They ask as openai/ does, and are used for hosts of one's own.
+OPENAI_LIKE = ("openai", "hosted_vllm", "lm_studio", "custom_openai")
 # What a client may send to Ollama's native API to have a model loaded anew.
 OVERRIDES = ("num_ctx", "keep_alive")
 
@@ -65,7 +70,7 @@ def _wants_tools(subject: Subject, item: Deployment) -> bool:
     return (
         item.info.get("supports_function_calling") is True
         or "tools" in item.params
-        or any("tool" in name.lower() for name in names)
+        or any(TOOLS.search(name.lower()) for name in names)
     )
 
 
@@ -73,80 +78,6 @@ def _generates(item: Deployment) -> Found:
     path, better = (*item.path, "litellm_params", "model"), f"ollama_chat/{item.engine_model}"
     mend = f"Write {better}; or openai/{item.engine_model} with api_base …/v1."
     return Found(path, item.model, "a provider that uses the chat endpoint", mend)
-
-
-@rule("ollama-api-base-v1", "error", "LiteLLM adds /api/chat to the address: with /v1 before it Ollama answers 404.")
-def ollama_api_base_v1(subject: Subject) -> Iterator[Found]:
-    for item in subject.config.models:
-        base = item.base
-        if item.prefix in OLLAMA and base and base.rstrip("/").endswith("/v1"):
-            better = base.rstrip("/")[: -len("/v1")]
-            path = _base_path(item)
-            said = without_password(better)
-            got, expected = without_password(base), f"{said} for the provider {item.prefix}"
-            yield Found(path, got, expected, f"Write {said}.", edits=(Edit(path, better),))
-
-
-# They ask as openai/ does, and are used for hosts of one's own.
-OPENAI_LIKE = ("openai", "hosted_vllm", "lm_studio", "custom_openai")
-
-
-def _has_path(base: str) -> bool:
-    """Whether an address has the path, or one that another rule speaks of."""
-    return base.rstrip("/").endswith(("/v1", *COPIED[:-1]))
-
-
-@rule(
-    "openai-api-base-no-v1",
-    "error",
-    "The provider openai/ adds /chat/completions to the address; Ollama has that only below /v1.",
-)
-def openai_api_base_no_v1(subject: Subject) -> Iterator[Found]:
-    for item in subject.config.models:
-        base = item.base
-        if item.prefix in OPENAI_LIKE and base and port_of(base) == OLLAMA_PORT and not _has_path(base):
-            better = f"{base.rstrip('/')}/v1"
-            said, edits = without_password(better), (Edit(_base_path(item), better),)
-            yield Found(_base_path(item), without_password(base), said, f"Write {said}.", edits=edits)
-
-
-def _base_path(item: Deployment) -> Path:
-    return item.place_of("api_base" if item.given("api_base") is not None else "base_url")
-
-
-# Providers that ask below the address itself, and what they put behind it.
-PATHS = {
-    "ollama": "/api/generate",
-    "ollama_chat": "/api/chat",
-    **dict.fromkeys(OPENAI_LIKE, "/chat/completions"),
-}
-# What stands at the end of an address that somebody copied from a request.
-COPIED = ("/v1/chat/completions", "/chat/completions", "/v1/embeddings", "/embeddings", "/api")
-
-
-@rule(
-    "api-base-path",
-    "error",
-    "LiteLLM puts the path of each request behind the address: with a part of it there it is 404.",
-)
-def api_base_path(subject: Subject) -> Iterator[Found]:
-    """``/api/chat`` itself is known to ollama_chat/ and left alone, and so are whole paths to hosted_vllm/."""
-    for item in subject.config.models:
-        base = item.base.rstrip("/") if item.base and item.prefix in PATHS and item.prefix != "hosted_vllm" else ""
-        end = next((end for end in COPIED if base.endswith(end)), None)
-        if end and not (end == "/api" and item.prefix not in OLLAMA):
-            better = base[: -len(end)] + ("/v1" if end.startswith("/v1") and item.prefix not in OLLAMA else "")
-            said, path = without_password(better), _base_path(item)
-            got = f"{without_password(base)}, behind which {PATHS[str(item.prefix)]} is put"
-            yield Found(path, got, said, f"Write {said}.", edits=(Edit(path, better),))
-
-
-@rule("api-base-scheme", "error", "Without http:// or https:// nothing is ever sent: each request fails.")
-def api_base_scheme(subject: Subject) -> Iterator[Found]:
-    for item in subject.config.models:
-        if item.prefix in PATHS and item.base and "://" not in item.base and not is_environment(item.base):
-            path, said = _base_path(item), without_password(f"http://{item.base}")
-            yield Found(path, without_password(item.base), said, f"Write {said}, or https://.")
 
 
 @rule(
@@ -170,7 +101,8 @@ def openai_api_key_missing(subject: Subject) -> Iterator[Found]:
             path = (*item.path, "litellm_params", "api_key")
             mend = "Write any text where the host asks for no key: api_key: none."
             # No mend by rule: it would take the place of a key that the environment has.
-            yield Found(path, f"no api_key for {item.host}", "an api_key", mend)
+            unknown = "" if subject.environment_whole else " (whether OPENAI_API_KEY is set was not said)"
+            yield Found(path, f"no api_key for {item.host}{unknown}", "an api_key", mend)
 
 
 @rule("provider-unknown", "error", "The proxy drops a deployment whose provider it does not know, and starts without it.")
@@ -184,7 +116,8 @@ def provider_unknown(subject: Subject) -> Iterator[Found]:
             continue
         path = (*item.path, "litellm_params", "model")
         got = f"the provider {item.prefix} of {item.model}" if item.prefix else f"{item.model} without a provider"
-        mend = subject.guesses.meant(item.prefix, providers).partition("Known:")[0] if item.prefix else ""
+        meant = subject.guesses.meant(item.prefix, providers).partition("Known:")[0].rstrip() if item.prefix else ""
+        mend = f"{meant} " if meant else ""
         yield Found(
             path, got, "a provider that LiteLLM knows", f"{mend}Write the provider first: ollama_chat/…, openai/… and so on."
         )
@@ -201,18 +134,39 @@ def _own_providers(subject: Subject) -> set[str]:
     "A host that is switched off then holds a request for minutes (135 to 270 s measured), and is never left alone.",
 )
 def timeout_missing(subject: Subject) -> Iterator[Found]:
+    for item in _unbounded(subject):
+        if not _may_be_a_vendor(item):
+            yield _unlimited(item, "")
+
+
+@rule(
+    "timeout-unsaid",
+    "advice",
+    "If the variable names a host of one's own: switched off, it holds a request for minutes, and is never left alone.",
+)
+def timeout_unsaid(subject: Subject) -> Iterator[Found]:
+    for item in _unbounded(subject):
+        if _may_be_a_vendor(item):
+            yield _unlimited(item, f" for {item.base}")
+
+
+def _unbounded(subject: Subject) -> Iterator[Deployment]:
+    """What no time bounds, nobody's cloud. Another file that is included, or the proxy's environment, may say one for all."""
     settings = (subject.config.section(section).get(name) for section, name in TIMES)
-    if subject.config.timeout_s or any(is_environment(value) for value in settings):
+    elsewhere = subject.config.data.get("include") or "REQUEST_TIMEOUT" in subject.environment
+    if subject.config.timeout_s or elsewhere or any(is_environment(value) for value in settings):
         return
-    for item in subject.config.models:
-        if not item.is_cloud and not item.has_timeout:
-            path = (*item.path, "litellm_params", "timeout")
-            yield Found(
-                path,
-                "no timeout",
-                "the seconds that its slowest answer may take",
-                "Write timeout here, or once in router_settings.",
-            )
+    yield from (item for item in subject.config.models if not item.is_cloud and not item.has_timeout)
+
+
+def _may_be_a_vendor(item: Deployment) -> bool:
+    """Its address stands in a variable, and its provider is not one for hosts of one's own alone."""
+    return is_environment(item.base) and item.prefix not in {*OLLAMA, *OPENAI_LIKE[1:]}
+
+
+def _unlimited(item: Deployment, where: str) -> Found:
+    path, mend = (*item.path, "litellm_params", "timeout"), "Write timeout here, or once in router_settings."
+    return Found(path, f"no timeout{where}", "the seconds that its slowest answer may take", mend)
 
 
 @rule("number-type", "error", "LiteLLM drops such a deployment, or fails its requests, without a word at the start.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from ..litellm_release import releases
 from ..problems import LONGEST_WORD
@@ -67,15 +67,17 @@ FACTS = frozenset({"base_model", "health_check_model", "max_input_tokens", "mode
 ENTRY = frozenset({"litellm_params", "model_info", "model_name"})
 # Words of their own that are one letter from a name.
 NO_SLIPS = frozenset({"border", "modes"})
-# Names from that length on may have two letters wrong.
-LONG = 10
+# Names from that length on may have two letters wrong; those up to that one none: node and made are words of their own.
+LONG, SHORT = 10, 4
 
 
+@lru_cache(maxsize=10_000)
 def _slip(word: str, names: frozenset[str]) -> str | None:
     """The name that was meant: another case or dashes, or one letter too many, too few, wrong or swapped (two in long names)."""
     plain = re.sub(r"[-_ ]", "", word[: LONGEST_WORD + 1]).lower()
     for name, other, allowed in _plain(names) if len(word) <= LONGEST_WORD else ():
-        if plain == other or (abs(len(plain) - len(other)) <= allowed and distance(plain, other, allowed) <= allowed):
+        near = abs(len(plain) - len(other)) <= allowed and distance(plain, other, allowed) <= allowed
+        if plain == other or (near and (len(other) > SHORT or sorted(plain) == sorted(other))):
             return name
     return None
 
@@ -300,7 +302,11 @@ def custom_auth_unchecked(subject: Subject) -> Iterator[Found]:
     "The cache keeps prompts and answers, in Redis if that is its type; coordination between replicas does not need it.",
 )
 def cache_stores_prompts(subject: Subject) -> Iterator[Found]:
-    if subject.config.section("litellm_settings").get("cache") is True:
+    settings = subject.config.section("litellm_settings")
+    params = mapping(settings.get("cache_params"))
+    # Nothing is stored for no kind of call, nor where only clients may ask for it.
+    idle = params.get("supported_call_types") == [] or params.get("mode") == "default_off"
+    if settings.get("cache") is True and not idle:
         mend = "Take it out; for replicas set general_settings.coordination_redis."
         yield Found(("litellm_settings", "cache"), "cache: true", "no cache, where nobody asked for one", mend)
 

@@ -16,6 +16,8 @@ from .rules_keys import PUBLISHED_KEYS, REFUSED_KEY, REFUSED_SINCE, REFUSES
 FLOATING = re.compile(r"main-stable|main-latest|latest|main|nightly|stable|.*-(latest|nightly)")
 # In tags such as v1.82.6 and main-v1.82.6-stable.
 RELEASE = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,6}")
+# The images of the proxy at ghcr.io/berriai.
+IMAGES = frozenset({"litellm", "litellm-database", "litellm-non_root"})
 DEFAULT = re.compile(r"\$\{\w+:?-([^{}]*)\}")
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 # Docker's stop_grace_period and LiteLLM's GRACEFUL_SHUTDOWN_TIMEOUT where nothing is said.
@@ -26,7 +28,15 @@ def litellm_services(data: object) -> dict[str, Mapping[str, Any]]:
     """The services of a compose file whose image is LiteLLM's."""
     services = mapping(mapping(data).get("services"))
     found = {name: mapping(service) for name, service in services.items() if isinstance(name, str)}
-    return {name: service for name, service in found.items() if "litellm" in str(service.get("image")).lower()}
+    own = {name: service for name, service in found.items() if _image_name(service) in IMAGES}
+    # Somebody's own image of it has a name that nobody knows; beside one of LiteLLM's it is something else: an exporter, say.
+    return own or {name: service for name, service in found.items() if "litellm" in str(service.get("image")).lower()}
+
+
+def _image_name(service: Mapping[str, Any]) -> str:
+    """``ghcr.io/berriai/litellm:v1.2.3`` -> ``litellm``."""
+    image = DEFAULT.sub(r"\1", str(service.get("image") or "")).partition("@")[0]
+    return image.rpartition("/")[2].partition(":")[0].lower()
 
 
 def image_release(service: Mapping[str, Any]) -> Release | None:
@@ -64,7 +74,8 @@ def image_floating(subject: Subject) -> Iterator[Found]:
         image = str(service.get("image"))
         # What stands in for a variable that is not set: ${TAG:-main-latest}.
         tag = _tag(DEFAULT.sub(r"\1", image))
-        if "@sha256:" not in image and "$" not in (tag or "") and (tag is None or FLOATING.fullmatch(tag)):
+        floats = tag is None or ("$" not in tag and FLOATING.fullmatch(tag) and not RELEASE.search(tag))
+        if "@sha256:" not in image and floats:
             yield Found((*path, "image"), image, "a release and its digest", "Write image: …:vX.Y.Z@sha256:….")
 
 
@@ -97,7 +108,8 @@ def _seconds(value: object) -> float | None:
     if value is None:
         return GRACE_S
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        # More than a float can hold is read as nothing.
+        return number(value)
     match = DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if not match:
         return None

@@ -65,11 +65,11 @@ def is_known_by_itself(model: str, base: str | None, release: Release) -> bool:
         return True
     if release > NAMES_AFTER and LATER_NAMES.fullmatch(model):
         return True
-    return base is not None and release > ADDRESSES_AFTER and _is_vendor(base)
+    return base is not None and release > ADDRESSES_AFTER and is_vendor(base)
 
 
-def _is_vendor(base: str) -> bool:
-    """The host is that of a vendor, and the path begins with the vendor's, part by part."""
+def is_vendor(base: str) -> bool:
+    """Whether the host is that of a vendor, and the path begins with the vendor's, part by part."""
     try:
         parts = urlsplit(base if "://" in base else f"https://{base}")
         place = f"{(parts.hostname or '').lower()}{parts.path}".rstrip("/")

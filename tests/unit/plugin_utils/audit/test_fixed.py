@@ -9,7 +9,7 @@ import pytest
 from plugins.plugin_utils.audit.check import audit
 from plugins.plugin_utils.audit.fixed import fixed
 
-from .router_configs import PINNED, changed, text
+from .router_configs import PINNED, changed, deployment, text
 
 PROBING = ("general_settings/background_health_checks", True)
 WRONG_ORDER = ("model_list/0/litellm_params/order", "1")
@@ -34,6 +34,12 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], list[str], set[str]]] = [
         [],
         {"fallback-section"},
     ),
+    (
+        "a-path-that-nobody-knows",
+        (("model_list/0/litellm_params/api_base", "http://banana:11434/api"),),
+        [],
+        {"openai-api-base-no-v1"},
+    ),
     ("nothing", (), [], set()),
 ]
 
@@ -48,6 +54,16 @@ def test_to_the_end(changes: tuple[tuple[str, Any], ...], mended: list[str], lef
     assert {item.rule for item in again.findings if item.severity != "advice"} == left
     assert {item.rule for item in again.findings} <= {item.rule for item in found.findings}
     assert fixed(result.encode(), again) == (result, [])
+
+
+def test_advice_is_no_harm() -> None:
+    """A name that is served again has only one host: that is said, and the mend is kept."""
+    vectors = deployment("vectors", "moon", "nomic-embed-text", "embedding")
+    vectors["litellm_params"] |= {"model": "ollama_chat/nomic-embed-text", "api_base": "http://moon:11434"}
+    content = text(changed(("model_list/6", vectors)))
+    result, done = fixed(content, audit(content, PINNED))
+    assert [item.rule for item in done] == ["ollama-chat-embedding"]
+    assert [item.rule for item in audit(result.encode(), PINNED).findings] == ["alias-on-one-host"]
 
 
 def test_a_tier_keeps_its_comment() -> None:

@@ -23,6 +23,7 @@ PROBING = (
 )
 TEXTUAL = ("general_settings/background_health_checks", "true")
 LISTED = ["GRACEFUL_SHUTDOWN_TIMEOUT=70"]
+UNTIMED = (("model_list/0/litellm_params/timeout", ...),)
 KEYLESS = (("general_settings", {}),)
 KEYED = [*LISTED, "LITELLM_MASTER_KEY=${KEY}", "DATABASE_URL=postgresql://db"]
 # A name that only a database can know.
@@ -44,6 +45,10 @@ CASES: list[tuple[str, dict[str, Any], tuple[tuple[str, Any], ...], set[str]]] =
     ("variable", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG}"}, (), set()),
     ("variable-or-latest", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG:-main-latest}"}, (), {"image-floating"}),
     ("variable-or-release", {"image": "ghcr.io/berriai/litellm:${LITELLM_TAG:-v1.106.2}"}, (), set()),
+    ("nightly-of-a-release", {"image": "ghcr.io/berriai/litellm:main-v1.106.2-nightly"}, (), set()),
+    ("own-image", {"image": "me/our-litellm:latest"}, (), {"image-floating"}),
+    ("endless-grace", {"stop_grace_period": int("1" * 400)}, (), set()),
+    ("time-in-the-environment", {"environment": ["REQUEST_TIMEOUT=30", *LISTED, "LITELLM_MASTER_KEY=x"]}, UNTIMED, set()),
     ("published-key", {"environment": [*LISTED, "LITELLM_MASTER_KEY=sk-1234"]}, (), {"stack-key-published"}),
     ("no-key-wanted", {"environment": [*LISTED, "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=True"]}, KEYLESS, set()),
     ("models-stored", {"environment": [*KEYED, "STORE_MODEL_IN_DB=True"]}, STORED, set()),
@@ -122,6 +127,29 @@ def test_which_release_and_why(release: str | None, stack: bytes | None, expecte
 def test_a_number_is_no_release(release: Any) -> None:
     with pytest.raises(AuditError, match="a number; expected text"):
         audit(text(changed()), release)
+
+
+def test_what_else_runs_beside_litellm() -> None:
+    """An exporter is no proxy, whatever its name says."""
+    stack = (
+        b"services: {router: {image: 'litellm:v1.106.2', stop_grace_period: 2m}, metrics: {image: 'me/litellm-exporter:latest'}}"
+    )
+    assert set(audit(text(changed()), stack=stack).subject.stack.services) == {"router"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("manager", ["key_management_system", "use_google_kms"])
+def test_a_manager_of_secrets_is_asked_first(manager: str) -> None:
+    """What is no variable may be a secret there."""
+    found = audit(text(changed((f"general_settings/{manager}", "hashicorp_vault"))), "1.106.2", ("PATH",)).findings
+    assert "environment-missing" not in {item.rule for item in found}
+
+
+@pytest.mark.parametrize(
+    ("environment", "hedged"), [((), True), (("PATH", "LITELLM_MASTER_KEY"), False)], ids=["unknown", "said"]
+)
+def test_a_key_may_stand_in_an_environment_that_nobody_told(environment: tuple[str, ...], hedged: bool) -> None:
+    found = audit(text(changed(("model_list/0/litellm_params/api_key", ...))), "1.106.2", environment).findings
+    assert [(item.rule, "was not said" in item.got) for item in found] == [("openai-api-key-missing", hedged)]
 
 
 def test_a_stack_without_litellm() -> None:
