@@ -15,11 +15,15 @@ import zipfile
 from pathlib import Path
 from typing import cast
 
+from plugins.plugin_utils.audit.litellm_keys import MODES_FILE
 from tests.rules.environments import ENVIRONMENT, RELEASES, ROOT, cache_folder, python_of
-from tests.rules.keys_of_wheel import keys_of_wheel
+from tests.rules.keys_of_wheel import COSTS, keys_of_wheel
 
 FILE = ROOT / "plugins" / "plugin_utils" / "audit" / "litellm_keys.json"
 LIMIT_S = 300.0
+# The modes of which the audit is told; whoever is of another one is told from its name, or not at all.
+NO_CHATS = ("audio_speech", "audio_transcription", "embedding", "image_edit", "image_generation", "moderation", "ocr", "rerank",
+            "video_generation")  # fmt: skip
 # The digests of the wheels that are read, oldest first (litellm-…-cp310-abi3-manylinux_2_28_x86_64.whl).
 WHEELS = {
     "1.103.11": "032b78d8f890b0553d2dea37608d7e2efecbacbca1e1a6511674f661a3a63f0b",
@@ -77,10 +81,20 @@ def merged(known: dict[str, dict[str, list[str]]]) -> dict[str, object]:
     return {"releases": list(known), "read": [release for release in known if release in WHEELS], "sections": sections}
 
 
+def modes(release: str) -> dict[str, str]:
+    """Mode -> the models of a release's list of prices that have it. Most are chat models: their names say so."""
+    costs = next(file for name in COSTS if (file := unpacked(release) / name).is_file())
+    found: dict[str, list[str]] = {}
+    for name, facts in json.loads(costs.read_text(encoding="utf-8")).items():
+        if facts.get("mode") in NO_CHATS and " " not in name:
+            found.setdefault(facts["mode"], []).append(name)
+    return {mode: " ".join(sorted(names)) for mode, names in sorted(found.items())}
+
+
 def main() -> None:
-    content = merged(everything())
-    FILE.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{FILE.relative_to(ROOT)}: {FILE.stat().st_size} bytes", file=sys.stderr)
+    for file, content in ((FILE, merged(everything())), (MODES_FILE, modes(list(WHEELS)[-1]))):
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{file.relative_to(ROOT)}: {file.stat().st_size} bytes", file=sys.stderr)
 
 
 if __name__ == "__main__":

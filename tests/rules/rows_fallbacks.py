@@ -8,7 +8,20 @@ from typing import Any
 
 from tests.rules.hosts import BROKEN, GONE, UP
 from tests.rules.releases import Seen
-from tests.rules.rows import Row, all_failed, asked, chat, config, deployment, embed, not_asked, ollama, openai, since
+from tests.rules.rows import (
+    Row,
+    all_failed,
+    asked,
+    chat,
+    config,
+    deployment,
+    embed,
+    not_asked,
+    ollama,
+    openai,
+    since,
+    some_failed,
+)
 
 ALIAS = {"model_group_alias": {"x": "g"}}
 BOTH = [{"g": ["h"]}, {"x": ["h"]}]
@@ -16,7 +29,7 @@ A_GONE = {"a": GONE, "b": UP}
 CHAIN = [f"g{number}" for number in range(1, 8)]
 
 
-def falls(fallbacks: list[dict[str, list[str]]], retries: int = 0, **router: Any) -> str:
+def falls(fallbacks: list[dict[str, list[str]]], retries: int | float | str = 0, **router: Any) -> str:
     """g on host a, h on host b."""
     return config([openai("g", "a"), openai("h", "b")], router={"num_retries": retries, "fallbacks": fallbacks, **router})
 
@@ -47,6 +60,16 @@ def carried(*second: dict[str, Any]) -> str:
 def vectors(target: dict[str, Any]) -> str:
     entries = [openai("vectors", "a", model_info={"mode": "embedding"}), target]
     return config(entries, router={"num_retries": 0, "fallbacks": [{"vectors": [target["model_name"]]}]})
+
+
+def any_model(key: str) -> str:
+    """Whatever is asked of openai/ goes to host a."""
+    entries = [deployment("openai/*", "openai/*", "@a/v1", api_key="none"), openai("h", "b")]
+    return config(entries, router={"num_retries": 0, "fallbacks": [{key: ["h"]}]})
+
+
+def not_again(seen: Seen) -> bool:
+    return seen.hosts["a"] < 2
 
 
 def of_chat(seen: Seen) -> bool:
@@ -102,6 +125,16 @@ ROWS = [
         all_failed, hosts=A_GONE, case="star"),
     Row("fallback-alias-uncovered", falls([{"g": ["h"]}], **ALIAS), defaulted([{"g": ["h"]}], default_fallbacks=["h"]),
         (chat("x"),), all_failed, hosts=A_GONE, case="default"),
+    Row("count-type", falls([{"g": ["h"]}], max_fallbacks="5"), falls([{"g": ["h"]}], max_fallbacks=5), (chat("g"),), some_failed,
+        hosts=A_GONE, case="fallbacks"),
+    Row("count-type", three([{"g": ["h"]}], max_fallbacks="5"), three([{"g": ["h"]}], max_fallbacks=5), (chat("g"),), some_failed,
+        hosts=A_GONE, case="fallbacks-litellm"),
+    Row("count-type", falls([], retries="2"), falls([], retries=2), (chat("g"),), not_again, hosts={"a": BROKEN, "b": UP},
+        case="retries"),
+    Row("count-type", falls([], retries=1.5), falls([], retries=2), (chat("g"),), not_again, hosts={"a": BROKEN, "b": UP},
+        case="retries-part"),
+    Row("fallback-key-unknown", any_model("openai/*"), any_model("openai/gpt-4o"), (chat("openai/gpt-4o"),), some_failed,
+        hosts=A_GONE, case="pattern"),
     Row("retries-before-fallback", retried(2, 0), retried(0, 2), (chat("g"),), lambda seen: seen.hosts["a"] > 1,
         hosts={"a": BROKEN, "b": UP}, case="own"),
     Row("retries-before-fallback", defaulted([], retries=2, default_fallbacks=["h"]), defaulted([], default_fallbacks=["h"]),
@@ -124,8 +157,8 @@ ROWS = [
         ("1.83.14", "1.98.1"), {"a": GONE, "b": GONE, "c": UP, "d": UP}, right_from="1.83.14"),
     Row("fallback-embedding-chat", vectors(ollama("talk", "b")), vectors(OTHER), (embed("vectors"),), of_chat, hosts=A_GONE,
         case="ollama"),
-    Row("fallback-embedding-chat", vectors(openai("talk", "b")), vectors(OTHER), (embed("vectors"),), of_chat, hosts=A_GONE,
-        case="openai"),
+    Row("fallback-embedding-chat", vectors(openai("talk", "b", model_info={"mode": "chat"})), vectors(OTHER),
+        (embed("vectors"),), of_chat, hosts=A_GONE, case="openai"),
     Row("retries-before-fallback", falls([{"g": ["h"]}], retries=2), falls([{"g": ["h"]}], retries=0), (chat("g"),),
         lambda seen: seen.hosts["a"] > 1, hosts={"a": BROKEN, "b": UP}),
 ]  # fmt: skip

@@ -11,6 +11,14 @@ OWN_ENDINGS = frozenset({"local", "localhost", "localdomain", "lan", "home", "in
 ENVIRONMENT = "os.environ/"
 # Models that make vectors and do not say so in their names; rerankers of the same families do not.
 EMBEDDERS = re.compile(r"(?:^|[/_-])(?:bge|e5|gte|all-minilm|minilm|paraphrase|stella)(?=[-_:]|$)")
+# Families of chat models, and what members of them that do something else have in their names.
+CHATTERS = re.compile(
+    r"(?:^|[/_.-])(?:(?:claude|codellama|command|deepseek|devstral|gemini|gemma|glm|gpt|granite|grok|hermes|kimi|llama|magistral|"
+    r"ministral|mistral|mixtral|nemotron|olmo|phi|qwen|qwq|smollm|vicuna)(?=[-_.:@\d]|$)|(?:chat|instruct|it)(?=[-_:]|$))"
+)
+NO_CHATTERS = re.compile(
+    r"asr|audio|clip|diffusion|embed|guard|image|moderat|ocr|omni|rank|realtime|speech|transcri|tts|video|voice"
+)
 
 
 def is_environment(value: object) -> bool:
@@ -22,6 +30,12 @@ def is_embedder(model: str) -> bool:
     """Whether the name of a model is that of one that makes vectors."""
     name = model.lower()
     return "embed" in name or ("rerank" not in name and EMBEDDERS.search(name) is not None)
+
+
+def is_chatter(model: str) -> bool:
+    """Whether the name of a model is that of one that chats; of many names nobody can say."""
+    name = model.lower()
+    return CHATTERS.search(name) is not None and NO_CHATTERS.search(name) is None and not is_embedder(name)
 
 
 def host_of(base: str | None) -> str | None:

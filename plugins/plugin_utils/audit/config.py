@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from ..problems import Path
-from .addresses import host_of, is_embedder, is_public
+from .addresses import host_of, is_chatter, is_embedder, is_environment, is_public
+from .litellm_keys import modes
 from .vendors import is_vendor
 
 NOTHING: Mapping[str, Any] = {}
@@ -20,8 +21,17 @@ OLLAMA = frozenset({"ollama", "ollama_chat"})
 OLLAMA_PORT = 11434
 # Providers whose address is always a vendor's.
 CLOUDS = frozenset({"azure", "azure_ai", "azure_text", "databricks", "snowflake", "cloudflare", "watsonx", "sagemaker", "oci"})
-# Modes whose requests no chat model answers.
-OTHER_KINDS = frozenset({"rerank", "audio_transcription", "audio_speech", "image_generation", "moderation"})
+# Nobody means to ask more often.
+MOST_TIMES = 1000
+# What a deployment does by its mode (those of LiteLLM's list of models); of the others nobody can say who else answers.
+KINDS = {
+    **dict.fromkeys(("chat", "completion", "responses"), "chat"),
+    **dict.fromkeys(("image_generation", "image_edit"), "image"),
+    **{
+        mode: mode
+        for mode in ("audio_speech", "audio_transcription", "embedding", "moderation", "ocr", "rerank", "video_generation")
+    },
+}
 CHAINS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 # The sections in which LiteLLM looks for chains; the first one that has them wins.
 CHAIN_SECTIONS = ("router_settings", "litellm_settings")
@@ -46,6 +56,16 @@ def number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
+
+
+def count(value: object) -> int | None:
+    """The value as a number of times; LiteLLM compares it as it stands, and text with a number is an error."""
+    return value if isinstance(value, int) and 0 <= value <= MOST_TIMES else None
+
+
+def is_no_count(value: object) -> bool:
+    """Whether it is a number or text with which LiteLLM cannot count; what a variable says is not known here."""
+    return isinstance(value, (float, str)) and not is_environment(value)
 
 
 def is_true(value: object) -> bool:
@@ -97,16 +117,23 @@ class Deployment:
         return self.model == "auto_router/complexity_router"
 
     @cached_property
-    def is_embedding(self) -> bool:
-        """By its mode, or where it has none by the name of the model; a mode in litellm_params says what was meant."""
-        mode = text(self.info.get("mode")) or text(self.params.get("mode"))
-        return mode == "embedding" if mode else is_embedder(self.engine_model)
+    def mode(self) -> str | None:
+        """What it is said to be, here or in LiteLLM's own list of models; one in litellm_params says what was meant."""
+        said = text(self.info.get("mode")) or text(self.params.get("mode"))
+        return said or modes().get(self.model) or modes().get(self.engine_model)
 
     @cached_property
-    def kind(self) -> str:
-        """What it does: embedding, chat, or what its mode says of neither."""
-        mode = text(self.info.get("mode")) or text(self.params.get("mode"))
-        return "embedding" if self.is_embedding else mode if mode in OTHER_KINDS else "chat"
+    def is_embedding(self) -> bool:
+        """By its mode, or where it has none by the name of the model."""
+        return self.mode == "embedding" if self.mode else is_embedder(self.engine_model)
+
+    @cached_property
+    def kind(self) -> str | None:
+        """What it does: by its mode, or where it has none by its provider and its name; None where they do not say."""
+        if self.mode:
+            return KINDS.get(self.mode)
+        chats = self.prefix == "ollama_chat" or is_chatter(self.engine_model)
+        return "embedding" if self.is_embedding else "chat" if chats else None
 
     @property
     def timeout_s(self) -> float | None:
@@ -117,7 +144,7 @@ class Deployment:
     def retries(self) -> int | None:
         """Its own, which counts instead of the router's."""
         value = number(self.params.get("num_retries"))
-        return int(value) if value is not None and 0 <= value <= 1000 else None
+        return int(value) if value is not None and 0 <= value <= MOST_TIMES else None
 
     @property
     def has_timeout(self) -> bool:
@@ -329,8 +356,9 @@ class Config:
     @cached_property
     def retries(self) -> int:
         """How often it asks again; LiteLLM's default is 2 (router_python_core.py:1875 of 1.109.1)."""
-        value = number(self.setting("num_retries", *CHAIN_SECTIONS))
-        return int(value) if value is not None and 0 <= value <= 1000 else 2
+        value = self.setting("num_retries", *CHAIN_SECTIONS)
+        known = count(value)
+        return known if known is not None else 0 if is_no_count(value) else 2
 
     @property
     def callbacks(self) -> tuple[str, ...]:

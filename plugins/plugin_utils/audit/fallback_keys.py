@@ -25,7 +25,12 @@ class FallbackKeys:
         return self.own(name, kind) or self.default(kind)
 
     def own(self, name: str, kind: str = "fallbacks") -> Chain | None:
-        """The first chain with that key; else the last one whose key is the name without its provider."""
+        """The first chain with that key; else the last one whose key is the name without its provider.
+
+        A pattern is no name that a request has, and a chain with it as its key is never found.
+        """
+        if "*" in name:
+            return None
         found = self._first.get((kind, name))
         if found or kind != "fallbacks" or "/" not in name:
             return found

@@ -1,6 +1,6 @@
-"""Names that releases of LiteLLM know: settings by section, providers, strategies, models; from litellm_keys.json beside it.
+"""Names that releases of LiteLLM know: settings by section, providers, strategies, models.
 
-`make litellm-keys` writes that file by asking the releases themselves.
+`make litellm-keys` writes litellm_keys.json and litellm_modes.json beside this file by asking the releases themselves.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import cast
 from ..litellm_release import Release, parse_release
 
 FILE = Path(__file__).with_name("litellm_keys.json")
+MODES_FILE = Path(__file__).with_name("litellm_modes.json")
 
 
 @cache
@@ -53,3 +54,10 @@ def known(section: str, release: Release) -> frozenset[str]:
     asked, sections = content()
     at = asked.index(inventoried(release))
     return frozenset(name for mask, names in sections[section].items() if mask[at] == "1" for name in names.split(" "))
+
+
+@cache
+def modes() -> dict[str, str]:
+    """Model -> its mode, of those that the newest release has in its list of prices and that are no chat models."""
+    read = cast("dict[str, str]", json.loads(MODES_FILE.read_text(encoding="utf-8")))
+    return {name: mode for mode, names in read.items() for name in names.split(" ")}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..litellm_release import releases
 from ..problems import Path, shown
-from .config import CHAIN_SECTIONS, CHAINS, Chain, mapping
+from .config import CHAIN_SECTIONS, CHAINS, Chain, is_no_count, mapping, number
 from .finding import Edit, Found, Subject, rule
 from .names import tier_names
 from .survival import survival
@@ -50,6 +50,23 @@ def _shape(value: object, path: Path) -> Iterator[Found]:
 def _no_list(path: Path, value: object, edits: tuple[Edit, ...] = ()) -> Found:
     why = LETTERS if isinstance(value, str) else None
     return Found(path, shown(value), "a list of names", "Write a list: [name].", why=why, edits=edits)
+
+
+@rule(
+    "count-type",
+    "error",
+    "LiteLLM compares it with a number when something fails: no fallback is asked (max_fallbacks), no retry made (num_retries).",
+)
+def count_type(subject: Subject) -> Iterator[Found]:
+    """On all four releases that were asked, for each section."""
+    for section in CHAIN_SECTIONS:
+        for name in ("max_fallbacks", "num_retries"):
+            value = subject.config.section(section).get(name)
+            if is_no_count(value) and not (name == "max_fallbacks" and isinstance(value, float)):
+                whole = number(value)
+                edits = (Edit((section, name), int(whole)),) if whole is not None and whole.is_integer() else ()
+                mend = f"Write {name}: {int(whole)}, without quotes." if edits and whole is not None else "Write a whole number."
+                yield Found((section, name), shown(value), "a whole number", mend, edits=edits)
 
 
 @rule("fallback-section", "error", "LiteLLM does not look for chains there.")
@@ -104,13 +121,14 @@ def fallback_target_unknown(subject: Subject) -> Iterator[Found]:
 def fallback_key_unknown(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         asked = subject.names.keys.asked_as(chain.key) if chain.key is not None else ()
-        if chain.key is not None and not any(map(subject.names.known, asked)):
-            yield Found(
-                chain.path,
-                f"a chain for {chain.key}",
-                "a group or an alias",
-                subject.guesses.meant(chain.key, subject.config.callable),
-            )
+        if chain.key is None:
+            continue
+        if "*" in chain.key:
+            mend = "Write a chain for each name that clients call, or default_fallbacks."
+            yield Found(chain.path, f"a chain for {chain.key}", "a name as clients write it: patterns are not looked for", mend)
+        elif not any(map(subject.names.known, asked)):
+            mend = subject.guesses.meant(chain.key, subject.config.callable)
+            yield Found(chain.path, f"a chain for {chain.key}", "a group or an alias", mend)
 
 
 @rule("fallback-key-repeated", "error", "The first chain of a name wins; the others are never used.")
@@ -230,7 +248,8 @@ def _covers(default: Chain | None, chain: Chain) -> bool:
 @rule("fallback-too-deep", "error", "LiteLLM goes no deeper than max_fallbacks: what stands behind is never asked.")
 def fallback_too_deep(subject: Subject) -> Iterator[Found]:
     everything = frozenset(item.host for item in subject.config.models)
-    for chain in _keyed(subject):
+    counted = not isinstance(subject.config.setting("max_fallbacks", *CHAIN_SECTIONS), str)
+    for chain in _keyed(subject) if counted else ():
         missed = subject.walker.walk(chain.key or "", everything).unreached
         if missed:
             got = f"the way from {chain.key} ends before {', '.join(missed)}"
@@ -255,7 +274,7 @@ def fallback_embedding_chat(subject: Subject) -> Iterator[Found]:
 
 
 def _kind(subject: Subject, name: str) -> str | None:
-    """What the models behind a name do; None where there are none, or several kinds of them."""
+    """What the models behind a name do; None where nobody can say, or they are of several kinds."""
     kinds = {item.kind for item in subject.names.models(name)}
     return kinds.pop() if len(kinds) == 1 else None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..litellm_release import Release, parse_release
+from .addresses import is_environment
 from .config import CHAIN_SECTIONS, Config, Deployment, Target, is_true, mapping, number
 from .litellm_keys import known
 from .names import Names, tier_places
@@ -103,8 +104,11 @@ class Walker:
         self._leading: dict[str, set[str]] = {}
         self._once = release >= NAMES_ONCE
         self._left = MOST_WORK
-        wanted = number(config.setting("max_fallbacks", *CHAIN_SECTIONS))
-        self._deepest = int(wanted) if wanted is not None and 0 <= wanted < MOST_ATTEMPTS else MOST_FALLBACKS
+        wanted = config.setting("max_fallbacks", *CHAIN_SECTIONS)
+        depth = number(wanted)
+        self._deepest = int(depth) if depth is not None and 0 <= depth < MOST_ATTEMPTS else MOST_FALLBACKS
+        # The first fallback fails with a TypeError then.
+        self._deepest = 0 if isinstance(wanted, str) and not is_environment(wanted) else self._deepest
 
     def walk(self, name: str, down: frozenset[str]) -> Walk:
         """A request for a name while hosts are down."""

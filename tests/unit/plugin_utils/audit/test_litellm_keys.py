@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.plugin_utils.audit.check import audit
-from plugins.plugin_utils.audit.litellm_keys import content, inventoried, known
+from plugins.plugin_utils.audit.litellm_keys import content, inventoried, known, modes
 from plugins.plugin_utils.litellm_release import parse_release
 
 
@@ -91,3 +91,18 @@ def test_a_right_setting_is_no_finding(section: str, name: str, release: str) ->
 def test_an_unknown_section_is_nobodys() -> None:
     with pytest.raises(KeyError):
         known("no_such_settings", parse_release("1.106.2"))
+
+
+MODES = [
+    ("voyage/voyage-3-large", "embedding"),
+    ("text-embedding-3-small", "embedding"),
+    ("whisper-1", "audio_transcription"),
+    ("groq/whisper-large-v3", "audio_transcription"),
+    ("gpt-4o", None),
+    ("gemma3:27b", None),
+]
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES, ids=[row[0] for row in MODES])
+def test_the_mode_of_a_model(model: str, mode: str | None) -> None:
+    assert modes().get(model) == mode

@@ -44,6 +44,7 @@ CREDENTIAL = (
 RERANK = ("model_list/6", deployment("single", "star", "other", mode="rerank"))
 # So that the reranker alone is left to the default.
 EMBEDDED = (CHAINS, [{"embedding": ["embedding"]}])
+WILD = ("model_list/6", deployment("openai/*", "star", "*"))
 ONE_CHAINED = (ONE_HOST, (CHAINS, [{"single": ["fast"]}]))
 
 # rule, what is changed, the releases in which it fires, those in which it does not.
@@ -286,6 +287,14 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
     ("fallback-section-twice", (("litellm_settings/fallbacks", [{"fast": ["slow"]}]),), (), (PINNED,)),
     ("fallback-target-unknown", ((CHAINS, [{"fast": ["slwo", "slow"]}]),), (PINNED,), ()),
     ("fallback-key-unknown", ((CHAINS, [{"fats": ["slow"]}]),), (PINNED,), ()),
+    ("fallback-key-unknown", (WILD, (CHAINS, [{"openai/*": ["slow"]}])), (PINNED, "1.82.6"), ()),
+    ("fallback-key-unknown", (WILD, (CHAINS, [{"openai/gpt-4o": ["slow"]}, {"*": ["slow"]}])), (), (PINNED, "1.82.6")),
+    ("count-type", (("router_settings/max_fallbacks", "5"),), (PINNED, "1.82.6"), ()),
+    ("count-type", (("litellm_settings/max_fallbacks", "five"),), (PINNED,), ()),
+    ("count-type", (("litellm_settings/num_retries", "2"),), (PINNED,), ()),
+    ("count-type", (("router_settings/num_retries", 1.5),), (PINNED,), ()),
+    ("count-type", (("router_settings/num_retries", "os.environ/R"), ("router_settings/max_fallbacks", 3)), (), (PINNED,)),
+    ("fallback-too-deep", (("router_settings/max_fallbacks", "1"),), (), (PINNED,)),
     ("fallback-key-repeated", ((CHAINS, [{"fast": ["slow"]}, {"fast": ["slow"]}]),), (PINNED,), ()),
     ("fallback-same-group", ((ALIAS, {"voice": "fast"}), (CHAINS, [{"fast": ["voice"]}, {"voice": ["fast"]}])), (PINNED,), ()),
     (

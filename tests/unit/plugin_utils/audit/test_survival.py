@@ -137,6 +137,15 @@ CASES: dict[str, tuple[dict[str, Any], str, str, tuple[bool, bool, str | None, i
         "1.106.2",
         (True, True, "c", 2, 10.0),
     ),
+    # A number in quotes is none: the first fallback ends with a TypeError, and so does the first retry.
+    "fallbacks-as-text": (routed(OURS, max_fallbacks="5"), "a", "1.106.2", (False, True, None, 1, 10.0)),
+    "chain-with-fallbacks-as-text": (
+        routed(CONVENTIONAL, num_retries=0, max_fallbacks="5"),
+        "a",
+        "1.106.2",
+        (False, True, None, 1, 10.0),
+    ),
+    "retries-as-text": (routed(CONVENTIONAL, num_retries="2"), "a", "1.106.2", (True, True, "b", 2, 10.0)),
     "equal-orders": (EQUAL, "a", "1.106.2", (True, False, "b", 1, 0.0)),
     # The router's number of retries is not that of the deployment.
     "own-retries-none": (own_retries(CONVENTIONAL, 0), "a", "1.106.2", (True, True, "b", 2, 10.0)),
