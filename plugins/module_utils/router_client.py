@@ -77,7 +77,8 @@ def _body(alias: str, mode: str, exact: bool) -> dict[str, Any]:
     asked: dict[str, Any] = {"prompt": PROBE_TEXT}
     if mode == "chat":
         asked = {"messages": [{"role": "user", "content": PROBE_TEXT}]}
-    return {"model": alias, **asked, "max_tokens": PROBE_TOKENS, "temperature": 0, **alone}
+    # No temperature: some models know their own only.
+    return {"model": alias, **asked, "max_tokens": PROBE_TOKENS, **alone}
 
 
 def _asked(url: str, key: str, body: Mapping[str, Any], mode: str, timeout_s: float) -> dict[str, Any]:

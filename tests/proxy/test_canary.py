@@ -44,6 +44,7 @@ HIDDEN = {**CHAT, "choices": [{"index": 0, "message": {"role": "assistant", "con
 REPLIES = {
     ("/v1/chat/completions", "m"): CHAT, ("/v1/completions", "m"): TEXT, ("/v1/chat/completions", "hidden"): HIDDEN,
     ("/v1/embeddings", "e"): VECTOR, ("/v1/chat/completions", "loading"): CHAT,
+    ("/v1/chat/completions", "gpt-5-mini"): CHAT,
 }  # fmt: skip
 # So many requests are refused while a model is being loaded: that to a deployment, and that to its name at the same moment.
 LOADING_COUNT = 2
@@ -98,7 +99,7 @@ def right(base: str) -> dict[str, Any]:
         "model_list": [
             deployment("fast", "one", base), deployment("fast", "two", base, order=2), deployment("coding", "one", base),
             deployment("old", "one", base, mode="completion"), deployment("thinking", "one", base, "hidden"),
-            deployment("embedding", "one", base, "e", "embedding"),
+            deployment("embedding", "one", base, "e", "embedding"), deployment("hosted", "one", base, "gpt-5-mini"),
         ],
         "router_settings": {
             "routing_strategy": "simple-shuffle", "num_retries": 2, "timeout": 30.0, "allowed_fails": 0, "cooldown_time": 30.0,
@@ -216,7 +217,7 @@ def test_an_id_reaches_its_deployment_and_what_is_shared_is_left_alone(python: s
         assert verdicts(answers) == {}, answers
         exact = {alias: one["answered_by"] for alias, one in answers.items() if "--" in alias}
         assert exact == {alias: alias for alias in exact}
-        assert set(answers) - set(exact) == {"fast", "coding", "old", "thinking", "embedding", "quick"}
+        assert set(answers) - set(exact) == {"fast", "coding", "old", "thinking", "embedding", "hosted", "quick"}
         assert len(asked) == len(answers)
         with pytest.raises(TimeoutError):
             redis.accept()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,22 @@ def test_secrets_are_read_from_a_file(python: str, tmp_path: Path) -> None:
     change = BREAKAGES["variable that is not set"]
     (tmp_path / "router.env").write_text("# edition 1\nNOBODY_SET_THIS=a b=c\n", encoding="utf-8")
     assert checked(python, broken(CONFIG, change), tmp_path, "router.env") == (0, "")
+
+
+def test_nobody_is_contacted(python: str, tmp_path: Path) -> None:
+    """A Redis that is named would get its password."""
+    with socket.create_server(("127.0.0.1", 0)) as redis:
+        redis.settimeout(0.1)
+        config = copy.deepcopy(CONFIG)
+        place = {"redis_host": "127.0.0.1", "redis_port": redis.getsockname()[1], "redis_password": "secret"}
+        config["router_settings"] |= {**place, "cache_responses": True}
+        assert checked(python, config, tmp_path) == (0, "")
+        with pytest.raises(TimeoutError):
+            redis.accept()
+
+
+def test_a_setting_of_redis_that_is_none_is_refused(python: str, tmp_path: Path) -> None:
+    config = copy.deepcopy(CONFIG)
+    config["router_settings"]["redis_hots"] = "redis.lan"
+    code, said = checked(python, config, tmp_path)
+    assert (code, "redis_hots" in said) == (1, True), said

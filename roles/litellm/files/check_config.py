@@ -20,6 +20,8 @@ import yaml
 REFERENCE = "os.environ/"
 # Stands for the key that only the service reads.
 PLACEHOLDER_KEY = "sk-only-for-the-check"
+# Of the router's settings: what it would connect to as soon as it is built.
+CONNECTING = ("redis", "cache", "caching")
 
 
 class Refused(Exception):
@@ -95,8 +97,9 @@ def build_router(config: dict[str, Any]) -> Any:
     unknown = sorted(set(settings) - set(inspect.signature(Router.__init__).parameters))
     if unknown:
         raise Refused(f"router_settings has {', '.join(unknown)}, which LiteLLM's router does not know and would drop")
+    alone = {name: value for name, value in settings.items() if not any(word in name for word in CONNECTING)}
     try:
-        router = Router(model_list=config["model_list"], **settings)
+        router = Router(model_list=config["model_list"], **alone)
     except Exception as error:  # whatever it is, the proxy would meet it too
         raise Refused(f"LiteLLM's router refuses it: {type(error).__name__}: {error}") from error
     kept, wanted = len(router.model_list), len(config["model_list"])

@@ -77,6 +77,16 @@ def test_nobody_else_is_asked_where_one_is_meant(router, mode, exact):
     assert (body.get("disable_fallbacks", False), body.get("num_retries")) == (exact, 0 if exact else None)
 
 
+# What every model understands; some refuse a temperature that is not their own.
+FIELDS = {"chat": {"messages", "max_tokens"}, "completion": {"prompt", "max_tokens"}, "embedding": {"input"}}
+
+
+@pytest.mark.parametrize(("mode", "fields"), FIELDS.items(), ids=FIELDS)
+def test_a_question_has_nothing_that_a_model_may_refuse(router, mode, fields):
+    asked(router, mode)
+    assert set(router.asked[0][1]) == {"model", *fields}
+
+
 def test_the_key_goes_through_no_proxy_and_the_netrc_does_not_replace_it(router, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
