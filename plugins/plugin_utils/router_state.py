@@ -8,7 +8,17 @@ import json
 from typing import Any
 
 # Of a router that never ran; a file that was cut by a loss of power says no more.
-NOBODY: dict[str, Any] = {"pid": 0, "launches": 0, "generations": [], "last": None, "refused": None, "router": None}
+NOBODY: dict[str, Any] = {
+    "pid": 0,
+    "launches": 0,
+    "generations": [],
+    "last": None,
+    "refused": None,
+    "router": None,
+    "address": None,
+}
+# What an earlier version of the program does not say.
+ADDED = ("router", "address")
 
 # Of each generation.
 SAID = ("revision", "folder", "program", "stage", "pid")
@@ -28,8 +38,7 @@ def router_state(text: str, revision: str, before: dict[str, Any] | None = None)
 def _read(text: str) -> dict[str, Any]:
     try:
         said = json.loads(text)
-        # A version of the program that hands over to none says nothing of itself.
-        told = {name: said[name] for name in NOBODY if name != "router"} | {"router": said.get("router")}
+        told = {name: said.get(name) if name in ADDED else said[name] for name in NOBODY}
         told["generations"] = [{name: one[name] for name in SAID} for one in said["generations"]]
     except (ValueError, TypeError, KeyError):
         return {**NOBODY}

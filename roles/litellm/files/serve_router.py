@@ -506,6 +506,7 @@ class Router:
         last = about(self.last) if self.last else None
         program = {"revision": self.program.revision, "refused": self.program_refused}
         facts = {"pid": os.getpid(), "router": program, "launches": self.launches, "last": last, "refused": self.refused}
+        facts["address"] = {"host": self.options.host, "port": self.options.port}
         try:
             with open(path + ".new", "w", encoding="utf-8") as file:
                 json.dump({**facts, "generations": told}, file)

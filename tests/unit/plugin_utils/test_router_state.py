@@ -68,8 +68,11 @@ def test_a_cut_file_is_nobodys(text):
     assert (state["pid"], state["generations"], state["serving"], state["verdict"]) == (0, [], None, "waits")
 
 
-@pytest.mark.parametrize("more", [{}, {"router": {"revision": "d1", "refused": None}}], ids=["an earlier version", "this one"])
+OWN = {"router": {"revision": "d1", "refused": None}, "address": {"host": "::", "port": 4000}}
+
+
+@pytest.mark.parametrize("more", [{}, OWN], ids=["an earlier version", "this one"])
 def test_what_the_program_says_of_itself(more):
     state = router_state(json.dumps({**SAME, **more}), "new")
-    assert state["router"] == more.get("router")
+    assert (state["router"], state["address"]) == (more.get("router"), more.get("address"))
     assert state["verdict"] == "serves"

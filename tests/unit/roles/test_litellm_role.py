@@ -147,7 +147,9 @@ def test_the_key_of_what_serves_is_read_beside_its_configuration():
     asked = CANARY["Let a second proxy answer"]["block"][1]["homelab.llm.litellm_canary"]["serving"]
     known = {"litellm_listen_address": "127.0.0.1", "litellm_port": 4000, "litellm_current_folder": f"{PLACE}/{FORMER}"}
     said = {"secrets": "/etc/shadow", "folder": f"{PLACE}/{FORMER}"}
-    found = evaluated(asked, {**VARIABLES, **known}, litellm_before=before(FORMER), litellm_serving_said=said)
+    found = evaluated(
+        asked, {**VARIABLES, **known}, litellm_before={**before(FORMER), "address": None}, litellm_serving_said=said
+    )
     assert found["key_file"] == f"{PLACE}/{FORMER}/router.env"
 
 
@@ -173,3 +175,21 @@ def test_what_a_canary_tries_anew(change, expected):
 
     assert len(parts) == len(VARIABLES["litellm_tried_parts"]) - 1
     assert (tried({**same, **change}) != tried(same)) == expected
+
+
+# What the router says of its address (an earlier version says nothing); where it is asked. Another one is deployed.
+ADDRESSES = [
+    ({"host": "10.0.0.1", "port": 4000}, "http://10.0.0.1:4000"),
+    ({"host": "0.0.0.0", "port": 4000}, "http://127.0.0.1:4000"),
+    ({"host": "::", "port": 4000}, "http://[::1]:4000"),
+    ({"host": "fd00::7", "port": 4000}, "http://[fd00::7]:4000"),
+    (None, "http://192.168.0.7:5000"),
+]
+
+
+@pytest.mark.parametrize(("said", "url"), ADDRESSES, ids=[url for _said, url in ADDRESSES])
+def test_what_serves_is_asked_where_it_listens(said, url):
+    asked = CANARY["Let a second proxy answer"]["block"][1]["homelab.llm.litellm_canary"]["serving"]
+    known = {"litellm_listen_address": "192.168.0.7", "litellm_port": 5000, "litellm_current_folder": ""}
+    found = evaluated(asked, {**VARIABLES, **known}, litellm_before={**before(FORMER), "address": said})
+    assert found["url"] == url

@@ -158,7 +158,7 @@ def test_secrets_are_read_as_they_are():
 
 
 def serving_router(tmp_path, **handed):
-    options = argparse.Namespace(state=str(tmp_path / "state.json"), current=str(tmp_path / "current"))
+    options = argparse.Namespace(state=str(tmp_path / "state.json"), current=str(tmp_path / "current"), host="::1", port=7)
     begins = {"listener": 5, "launches": 0, "crashes": 0, "retry_at": 0.0, "last": None, "generations": []}
     return router.Router(options, argparse.Namespace(asked=False), router.Handed(**{**begins, **handed}), listener=None)
 
@@ -171,7 +171,8 @@ def test_a_state_that_cannot_be_written_is_said_and_nothing_ends(tmp_path, capsy
     assert "state.json cannot be written: No such file or directory" in capsys.readouterr().out
     options.state = str(tmp_path / "state.json")
     serving.tell()
-    assert json.loads((tmp_path / "state.json").read_text())["generations"] == []
+    told = json.loads((tmp_path / "state.json").read_text())
+    assert (told["generations"], told["address"]) == ([], {"host": "::1", "port": 7})
 
 
 def adopted(pid, **more):
