@@ -21,6 +21,7 @@ from . import (
     rules_settings,
     rules_shape,
     rules_stack,
+    rules_values,
 )
 from .config import Config
 from .finding import SEVERITIES, Finding, FleetView, Rule, Stack, Subject
@@ -35,6 +36,7 @@ MODULES = (
     rules_names,
     rules_chains,
     rules_settings,
+    rules_values,
     rules_keys,
     rules_release,
     rules_fleet,

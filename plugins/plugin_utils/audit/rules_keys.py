@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..litellm_release import parse_release, releases
@@ -20,6 +21,14 @@ REFUSES = "The key stands in documentation: everybody has it. The proxy refuses 
 PERMITS = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"
 # Settings that name a place outside the environment, which get_secret of 1.106.2 asks first for each os.environ/.
 MANAGERS = ("key_management_system", "use_azure_key_vault", "use_google_kms")
+# What other programs read as a variable: ${NAME}, $NAME, os.environ.NAME, os.environ['NAME'], os.env/NAME, os.getenv('NAME').
+PLACEHOLDER = re.compile(
+    r"\$\{(\w+)(?::?[-?][^{}]*)?\}|\$([A-Z][A-Z0-9_]{2,})|os\.(?:environ[.:\[(\\]|env[./:]|getenv\()[\s\"'(]*(?:get\()?[\"']?(\w*)\S*"
+)
+PART = re.compile(r"\$\{(\w+)[^{}]*\}")
+ADDRESSES = ("api_base", "base_url")
+# os.environ/ and a name that an environment can have.
+NAMED = re.compile(r"os\.environ/[^\s${}]+")
 MASTER_KEY: Path = ("general_settings", "master_key")
 
 
@@ -91,9 +100,25 @@ def environment_too_late(subject: Subject) -> Iterator[Found]:
             yield Found(path, got, "a variable of the proxy's process", f"Set {name} where the proxy is started.")
 
 
+@rule(
+    "placeholder-literal",
+    "error",
+    "LiteLLM puts a variable in for os.environ/NAME alone: of anything else the text itself is used, as a key or an address.",
+)
+def placeholder_literal(subject: Subject) -> Iterator[Found]:
+    """Whole values, and parts of addresses; asked of 1.106.2. What other programs write into the file has to be done before."""
+    for path, value in _texts(subject.config.data, ()):
+        found = PLACEHOLDER.fullmatch(value) or (PART.search(value) if path[-1] in ADDRESSES else None)
+        name = next((part for part in found.groups() if part), "") if found else ""
+        if found or (is_environment(value) and not NAMED.fullmatch(value)):
+            got = "a placeholder" if found else "os.environ/ without a name behind it"
+            mend = f"Write os.environ/{name or 'NAME'}{' for the whole address' if found and path[-1] in ADDRESSES else ''}."
+            yield Found(path, f"{got}{f' for {name}' if name else ''}", "os.environ/NAME", mend)
+
+
 def _wanted(subject: Subject) -> Iterator[tuple[Path, str, str]]:
     """Each place that names a variable, what it says, and the variable."""
-    return ((path, value, value.partition("/")[2]) for path, value in _texts(subject.config.data, ()) if is_environment(value))
+    return ((path, value, value.partition("/")[2]) for path, value in _texts(subject.config.data, ()) if NAMED.fullmatch(value))
 
 
 def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:

@@ -18,8 +18,15 @@ from .vendors import is_known_by_itself
 # What LiteLLM's Ollama providers refuse with 400 when parameters are not dropped (reference 6).
 REFUSED_BY_OLLAMA = ("logit_bias", "presence_penalty", "parallel_tool_calls")
 # Numbers whose text makes LiteLLM drop the deployment, or fail its requests.
-NUMBERS = ("timeout", "stream_timeout", "rpm", "tpm", "max_parallel_requests", "weight", "cooldown_time")
-TEXTS = ("api_base", "api_key", "api_version", "custom_llm_provider")
+NUMBERS = (
+    *("timeout", "stream_timeout", "rpm", "tpm", "max_parallel_requests", "weight", "cooldown_time"),
+    # Fields of LiteLLM_Params, asked of 1.82.6, 1.83.14, 1.98.1 and 1.106.2; so are the texts.
+    *("max_retries", "max_budget", "input_cost_per_token", "output_cost_per_token"),
+)
+TEXTS = (
+    *("api_base", "api_key", "api_version", "custom_llm_provider", "organization", "budget_duration"),
+    *("aws_region_name", "vertex_project", "vertex_location"),
+)
 # As a word of a name: tools_fast, not stool-classifier.
 TOOLS = re.compile(r"(?<![a-z])tool(?:s|ing|use|call\w*)?(?![a-z])")
 # Where a timeout for all deployments may stand.

@@ -99,6 +99,12 @@ def key_unknown(subject: Subject) -> Iterator[Found]:
                 # A later release than all that were asked may know it: only a slip is sure then.
                 if subject.release <= newest() or others or subject.guesses.near(key, names, NEAR):
                     yield _unknown(subject, (section, key), names, others)
+    for key in subject.config.data:
+        homes = [name for name in SECTIONS if MEANT.get(str(key), key) in possible(name, subject.release)]
+        # Chains have a rule of their own.
+        if homes and key not in possible("sections", subject.release) and not _misplaced("general_settings", key):
+            expected = f"{homes[0]}.{MEANT.get(str(key), key)}"
+            yield Found((key,), f"{key} beside the sections", expected, f"Move it to {homes[0]}.")
 
 
 def _misplaced(section: str, key: object) -> bool:
@@ -111,6 +117,8 @@ def _misplaced(section: str, key: object) -> bool:
 def _unknown(subject: Subject, path: tuple[str | int, ...], names: frozenset[str], others: list[str] | None = None) -> Found:
     near, got = subject.guesses.near(path[-1], names, NEAR), f"{path[-1]} in {path[-2]}"
     mend = f"Move it to {others[0]}." if others else f"Did you mean {near}?" if near else "Take it out."
+    if not others and path[-1] in possible("sections", subject.release):
+        mend = "Move it beside the sections."
     return Found(path, got, "a setting that this release knows", mend)
 
 

@@ -69,6 +69,7 @@ BENT = [
     ("own_facts", "node: star", "mdoe: chat", "key-misspelt"),
     ("vendors_unseen", "https://ollama.com", "https://ollama.lan", "timeout-missing"),
     ("include_all", "include: [shared.yaml]\n", "", "timeout-missing"),
+    ("own_values", "RateLimitErrorRetries", "RateLimitRetries", "policy-key-unknown"),
     ("tags", "order: 1}", "order: 1, tiemout: 3}", "key-misspelt"),
     ("kinds", "- vectors: [vectors-2]", "- vectors: [talk]", "fallback-embedding-chat"),
     ("kinds", "- talk: [talk-2]", "- talk: [ears]", "fallback-embedding-chat"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from plugins.plugin_utils.audit.check import RULES, STACK_RULES
+from plugins.plugin_utils.audit.check import RULES, STACK_RULES, check
 
-from .router_configs import PINNED, changed, deployment, right, rules
+from .router_configs import PINNED, changed, deployment, right, rules, text
 
 FIRST = "model_list/0/litellm_params"
 ROUTER = {
@@ -34,6 +34,7 @@ WEIGHTED = ("router_settings/enable_weighted_failover", True)
 UNORDERED = ((f"{FIRST}/order", ...), ("model_list/1/litellm_params/order", ...))
 # Nothing stands behind fast, which else is chained to slow.
 UNCHAINED = ((CHAINS, []),)
+PROBED = (("general_settings/background_health_checks", True),)
 TAGGED = ((f"{FIRST}/tags", ["free"]), ("model_list/1/litellm_params/tags", ["paid"]))
 DEFAULTED = ("router_settings/default_fallbacks", ["fast"])
 NO_MODE = ("model_list/0/model_info/mode", ...)
@@ -395,6 +396,108 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
     ("custom-auth-unchecked", (("general_settings/custom_auth", "my.auth"),), (PINNED,), ()),
     ("cache-stores-prompts", (("litellm_settings/cache", True),), (PINNED,), ()),
     ("check-provider-endpoint", (("litellm_settings/check_provider_endpoint", True),), (PINNED,), ()),
+    (
+        "health-interval",
+        (
+            *PROBED,
+            ("general_settings/health_check_interval", "300"),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "health-interval",
+        (
+            *PROBED,
+            ("general_settings/health_check_interval", "5m"),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "health-interval",
+        (
+            *PROBED,
+            ("general_settings/health_check_interval", 120.5),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "health-interval",
+        (
+            *PROBED,
+            ("general_settings/health_check_interval", 0),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "health-interval",
+        (
+            *PROBED,
+            ("general_settings/health_check_interval", "os.environ/S"),
+        ),
+        (PINNED,),
+        (),
+    ),
+    (
+        "health-interval",
+        (
+            *PROBED,
+            ("general_settings/health_check_interval", 120),
+        ),
+        (),
+        (PINNED,),
+    ),
+    ("parameter-outside", (("model_list/0/api_base", "http://star:11434"),), (PINNED, "1.82.6"), ()),
+    ("parameter-outside", (("model_list/0/num_ctx", 8192),), (PINNED, "1.82.6"), ()),
+    ("parameter-outside", (("model_list/0/keep_alive", "1h"),), (PINNED, "1.82.6"), ()),
+    ("parameter-outside", (("model_list/0/timeout", 60),), (PINNED, "1.82.6"), ()),
+    ("parameter-outside", (("model_list/0/notes", "x"),), (), (PINNED,)),
+    ("parameter-shape", ((f"{FIRST}/tags", "voice"),), (PINNED,), ()),
+    ("parameter-shape", ((f"{FIRST}/tag_regex", "^x"),), (PINNED,), ()),
+    ("parameter-shape", ((f"{FIRST}/tags", ["a", 1]),), (PINNED,), ()),
+    ("parameter-shape", ((f"{FIRST}/complexity_router_config", "{}"),), (PINNED,), ()),
+    ("number-type", ((f"{FIRST}/max_retries", "two"),), (PINNED,), ()),
+    ("number-type", ((f"{FIRST}/input_cost_per_token", "free"),), (PINNED,), ()),
+    ("number-type", ((f"{FIRST}/max_budget", "10$"),), (PINNED,), ()),
+    ("text-type", ((f"{FIRST}/budget_duration", 5),), (PINNED,), ()),
+    ("text-type", ((f"{FIRST}/vertex_project", 5),), (PINNED,), ()),
+    ("text-type", ((f"{FIRST}/aws_region_name", 5),), (PINNED,), ()),
+    ("text-type", ((f"{FIRST}/organization", 5),), (PINNED,), ()),
+    ("policy-key-unknown", (("router_settings/retry_policy", {"TimeoutErrorRetry": 3}),), (PINNED,), ()),
+    ("policy-key-unknown", (("router_settings/model_group_retry_policy", {"fast": {"TimeoutRetries": 3}}),), (PINNED,), ()),
+    ("policy-key-unknown", (("router_settings/allowed_fails_policy", {"TimeoutErrorRetries": 3}),), (PINNED,), ()),
+    ("policy-key-unknown", (("router_settings/retry_policy", {"TimeoutErrorRetries": 3}),), (), (PINNED,)),
+    ("check-unknown", (("router_settings/optional_pre_call_checks", ["enforce_rate_limits"]),), (PINNED,), ()),
+    ("cache-key-unknown", (("litellm_settings/cache_params", {"typ": "redis"}),), (PINNED,), ()),
+    ("cache-key-unknown", (("litellm_settings/cache_params", {"url": "redis://r", "startup_nodes": []}),), (), (PINNED,)),
+    ("mode-unknown", (("model_list/0/model_info/mode", "embeddings"),), (PINNED,), ()),
+    ("key-unknown", (("model_group_alias", {"a": "fast"}),), (PINNED,), ()),
+    ("key-unknown", (("master_key", "x"),), (PINNED,), ()),
+    ("key-unknown", (("routing_strategy", "simple-shuffle"),), (PINNED,), ()),
+    ("key-unknown", (("request_timeout", 60),), (PINNED,), ()),
+    ("key-unknown", (("num_retries", 3),), (PINNED,), ()),
+    ("key-unknown", (("callbacks", []),), (PINNED,), ()),
+    ("key-unknown", (("cache", True),), (PINNED,), ()),
+    ("key-unknown", (("enable_background_health_checks", True),), (PINNED,), ()),
+    ("key-unknown", (("default_vertex_config", {}),), (), (PINNED,)),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.environ.OPENAI_API_KEY"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "${OPENAI_API_KEY}"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "$OPENAI_API_KEY"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.env/X"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.environ/ X"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.environ/$X"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.environ/"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.environ['X']"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.getenv('X')"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "${KEY:-none}"),), (PINNED,), ()),
+    ("placeholder-literal", (("general_settings/master_key", "${LITELLM_MASTER_KEY}"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_base", "http://${STAR}:11434/v1"),), (PINNED,), ()),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "sk-$a{b}"),), (), (PINNED,)),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "os.environ/MY-KEY"),), (), (PINNED,)),
+    ("placeholder-literal", ((f"{FIRST}/api_key", "$ecret"),), (), (PINNED,)),
     ("section-type", (("router_settings", ["x"]),), (PINNED,), ()),
     ("section-type", (("model_list", {"a": 1}),), (PINNED,), ()),
     ("model-list-missing", (("model_list", ...),), (PINNED,), ()),
@@ -436,6 +539,18 @@ def test_rule_about_the_file(name: str) -> None:
 
 def test_a_shared_model_info_is_two_where_the_release_makes_two() -> None:
     assert "model-info-shared" not in rules(WRITTEN["model-info-shared"], PINNED)
+
+
+def test_what_belongs_beside_the_sections() -> None:
+    found = check(text(changed(("litellm_settings/default_vertex_config", {"project": "x"}))), PINNED)
+    assert [(item["rule"], item["mend"]) for item in found] == [("key-unknown", "Move it beside the sections.")]
+
+
+def test_a_suggestion_ends_before_the_next_sentence() -> None:
+    found = check(text(changed((f"{FIRST}/model", "mistal/x"))), PINNED)
+    assert [item["mend"][:45] for item in found if item["rule"] == "provider-unknown"] == [
+        "Did you mean mistral? Write the provider firs"
+    ]
 
 
 def test_each_rule_has_its_case() -> None:
