@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import Any, NamedTuple
 
 from . import process_identity, supervisor
@@ -16,6 +17,8 @@ from .supervisor_config import Layout, Program, daemon_text, program_text
 
 # States in which supervisord keeps a program going (supervisor/states.py).
 ALIVE = ("RUNNING", "STARTING")
+# States in which there is something to stop, or to wait for.
+NOT_STOPPED = (*ALIVE, "BACKOFF", "STOPPING")
 
 
 class Observed(NamedTuple):
@@ -79,9 +82,7 @@ def decide(wanted: str, daemon_wanted: str, program_wanted: str, there: Observed
     other_daemon = running and there.daemon_text != daemon_wanted
     start_daemon = not running or other_daemon
     if wanted == "stopped":
-        return Decision(
-            shut_down=other_daemon, write=not described, start_daemon=other_daemon, stop=there.state in (*ALIVE, "BACKOFF")
-        )
+        return Decision(shut_down=other_daemon, write=not described, start_daemon=other_daemon, stop=there.state in NOT_STOPPED)
     alive = there.state in ALIVE and described and not start_daemon
     return Decision(
         shut_down=other_daemon,
@@ -95,11 +96,12 @@ def decide(wanted: str, daemon_wanted: str, program_wanted: str, there: Observed
 
 def act(decision: Decision, place: Layout, program: Program, executable: str, start_timeout_s: float) -> None:
     """Carry a decision out. Raises SupervisorFailure; a program that does not come up is named with the end of its log."""
-    patience_s = program.stop_timeout_s + supervisor.RPC_TIMEOUT_S
+    described = stop_timeouts(place)
+    stop_timeout_s = max(program.stop_timeout_s, described.get(program.name, 0))
     if decision.shut_down:
-        supervisor.shut_down(place, patience_s)
+        supervisor.shut_down(place, max([stop_timeout_s, *described.values()]) + supervisor.RPC_TIMEOUT_S)
     if decision.forget:
-        remove(place, program.name, program.stop_timeout_s)
+        remove(place, program.name, stop_timeout_s)
         return
     if decision.write or decision.start_daemon:
         supervisor.make_directories(place)
@@ -112,12 +114,19 @@ def act(decision: Decision, place: Layout, program: Program, executable: str, st
     if decision.hang_up:
         supervisor.hang_up(place, program.name)
         return
-    supervisor.adopt(place, program.name)
+    supervisor.adopt(place, program.name, stop_timeout_s)
     if decision.stop:
-        supervisor.stop(place, program.name, program.stop_timeout_s)
+        supervisor.stop(place, program.name, stop_timeout_s)
     if decision.launch:
-        supervisor.launch(place, program.name)
+        supervisor.launch(place, program.name, stop_timeout_s)
         supervisor.wait_until_running(place, program.name, start_timeout_s)
+
+
+def stop_timeouts(place: Layout) -> dict[str, int]:
+    """How long each program may take to end, as it is described now: the running one was started with that."""
+    texts = {name: process_identity.read(place.program_file(name)) for name in program_names(place)}
+    found = {name: re.search(r"^stopwaitsecs=(\d+)$", text, re.MULTILINE) for name, text in texts.items()}
+    return {name: int(match[1]) for name, match in found.items() if match}
 
 
 def remove(place: Layout, name: str, stop_timeout_s: float) -> None:

@@ -231,15 +231,18 @@ def program_info(place: Layout, name: str) -> dict[str, Any] | None:
         raise SupervisorFailure(f"program {name}: supervisord answers {fault.faultString}") from fault
 
 
-def adopt(place: Layout, name: str) -> None:
-    """Make a running supervisord read its files again and take over this one program as described there."""
+def adopt(place: Layout, name: str, stop_timeout_s: float) -> None:
+    """Make a running supervisord read its files again and take over this one program as described there.
+
+    A program that was described differently is stopped before, which may take as long as it is given for that.
+    """
     rpc = remote(place)
     try:
         added, changed, _removed = rpc.reloadConfig()[0]
     except xmlrpc.client.Fault as fault:
         raise SupervisorFailure(f"supervisord refuses its configuration in {place.directory}: {fault.faultString}") from fault
     if name in changed:
-        forget(place, name, RPC_TIMEOUT_S)
+        forget(place, name, stop_timeout_s)
     if name in changed or name in added:
         rpc.addProcessGroup(name)
 
@@ -255,10 +258,26 @@ def forget(place: Layout, name: str, stop_timeout_s: float) -> None:
 def stop(place: Layout, name: str, stop_timeout_s: float) -> None:
     """Stop a program and wait until it has ended."""
     try:
-        remote(place, stop_timeout_s + RPC_TIMEOUT_S).stopProcess(name)
+        remote(place).stopProcess(name, False)
     except xmlrpc.client.Fault as fault:
+        # Also of one that was told to stop before and has not ended yet.
         if fault.faultCode != NOT_RUNNING:
             raise SupervisorFailure(f"program {name} cannot be stopped: {fault.faultString}") from fault
+    await_end(place, name, stop_timeout_s)
+
+
+def await_end(place: Layout, name: str, stop_timeout_s: float) -> None:
+    """Wait until a program that was told to stop has ended: before, supervisord neither forgets it nor starts it again.
+
+    supervisord kills it when its time is over, so more than that is not needed.
+    """
+    limit_s = stop_timeout_s + RPC_TIMEOUT_S
+    if not wait_for(lambda: (program_info(place, name) or {}).get("statename") != "STOPPING", limit_s):
+        pid = (program_info(place, name) or {}).get("pid")
+        raise SupervisorFailure(
+            f"program {name} (process {pid}) was told to stop and did not end within {limit_s:.0f} s; "
+            f"end it with `kill -9 {pid}` and run again"
+        )
 
 
 def hang_up(place: Layout, name: str) -> None:
@@ -269,8 +288,9 @@ def hang_up(place: Layout, name: str) -> None:
         raise SupervisorFailure(f"program {name} cannot be told to reload: {fault.faultString}") from fault
 
 
-def launch(place: Layout, name: str) -> None:
-    """Ask for a program to be started; whether it lives is seen by `wait_until_running`."""
+def launch(place: Layout, name: str, stop_timeout_s: float) -> None:
+    """Ask for a program to be started, after its end where it is stopping; whether it lives is seen by `wait_until_running`."""
+    await_end(place, name, stop_timeout_s)
     try:
         remote(place).startProcess(name, False)
     except xmlrpc.client.Fault as fault:

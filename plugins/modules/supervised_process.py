@@ -63,7 +63,9 @@ options:
     type: int
     default: 60
   stop_timeout_s:
-    description: Seconds that the program may take to end before it is killed.
+    description:
+      - Seconds that the program may take to end before it is killed.
+      - One that was described with more has that time for its last end.
     type: int
     default: 30
   state:

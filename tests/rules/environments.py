@@ -48,39 +48,39 @@ def lock_of(release: str) -> Path:
     return here if here.is_file() else ROOT / "roles" / "litellm" / "files" / here.name
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "homelab-llm" / "litellm"
-
-
-def folder_of(release: str) -> Path:
-    """Where an environment is, or will be. A folder that is there is complete."""
-    parts = f"{sys.version}\0{Path(sys.executable).resolve()}\0{lock_of(release).read_text(encoding='utf-8')}"
-    return cache_folder() / f"{release}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+def cache_folder(name: str = "litellm") -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "homelab-llm" / name
 
 
 def python_of(release: str) -> Path:
     """The interpreter that has this release, made where it is not there yet."""
-    folder = folder_of(release)
+    return python_with(lock_of(release), f"LiteLLM {release}", cache_folder() / release)
+
+
+def python_with(lock: Path, what: str, prefix: Path) -> Path:
+    """The interpreter that has what a lock names, in a folder that begins so. A folder that is there is complete."""
+    parts = f"{sys.version}\0{Path(sys.executable).resolve()}\0{lock.read_text(encoding='utf-8')}"
+    folder = prefix.with_name(f"{prefix.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}")
     if not folder.is_dir():
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with (cache_folder() / "lock").open("w") as stream:
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with (prefix.parent / "lock").open("w") as stream:
             fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
             if not folder.is_dir():
-                make(release, folder)
+                make(lock, what, folder)
     return folder / "bin" / "python"
 
 
-def make(release: str, folder: Path) -> None:
+def make(lock: Path, what: str, folder: Path) -> None:
     """An environment does not survive being moved, so it is made in its place and removed again where it did not become whole."""
     beside = Path(sys.executable).parent / "uv"
     tool = str(beside) if beside.is_file() else shutil.which("uv")
     if not tool:
         raise Unavailable(f"no uv beside {sys.executable}; `make env-dev` installs it")
-    print(f"rules: making an environment with LiteLLM {release} in {folder}", flush=True)
+    print(f"rules: making an environment with {what} in {folder}", flush=True)
     sync = [tool, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(folder / "bin" / "python")]
     try:
         run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
-        run([*sync, str(lock_of(release))])
+        run([*sync, str(lock)])
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

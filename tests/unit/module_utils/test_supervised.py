@@ -31,6 +31,9 @@ CASES = [
     ("stopped", RUNNING, Decision(stop=True)),
     ("stopped", RUNNING._replace(state="STOPPED"), Decision()),
     ("stopped", RUNNING._replace(state="BACKOFF"), Decision(stop=True)),
+    # Told to stop by somebody else: done when it has ended.
+    ("stopped", RUNNING._replace(state="STOPPING"), Decision(stop=True)),
+    ("started", RUNNING._replace(state="STOPPING"), Decision(launch=True)),
     ("stopped", DEAD, Decision()),
     ("absent", EMPTY, Decision()),
     ("absent", RUNNING, Decision(shut_down=True, forget=True)),
