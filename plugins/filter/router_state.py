@@ -40,8 +40,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - pid, launches, generations, last, refused, router, address as they were written; serving, the one generation that answers, or
-      null; and verdict, which is V(serves), V(refused) or V(waits).
+    - pid, launches, generations, last, refused, router, address as they were written; serving, the one generation that answers,
+      or null; and verdict, which is V(serves), V(refused) or V(waits).
   type: dict
 """
 

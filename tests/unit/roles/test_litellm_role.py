@@ -11,6 +11,7 @@ HOST = {task["name"]: task for task in load("litellm/tasks/preflight_host.yml")}
 SECRETS = {task["name"]: task for task in load("litellm/tasks/preflight_secrets.yml")}
 GENERATION = {task["name"]: task for task in load("litellm/tasks/generation.yml")}
 CANARY = {task["name"]: task for task in load("litellm/tasks/gate_canary.yml")}
+(SECOND_PROXY,) = load("litellm/tasks/canary.yml")
 REMOVE = {task["name"]: task for task in load("litellm/tasks/remove.yml")}
 
 
@@ -90,36 +91,66 @@ def before(name=None):
     return {"serving": {"revision": name, "folder": f"{PLACE}/{name}"} if name else None}
 
 
-# Whether anything was written, where the link leads, who serves; whether that is to be started, and whether it is to be tried.
+# Whether anything was written, where the link leads, who serves, whether a canary is wanted and whether one let it through;
+# whether that is to be started, and whether it is to be tried.
 STATES = {
-    "nothing changed": (False, REVISION, REVISION, False, False),
-    "it was stopped": (False, REVISION, None, True, False),
-    "it was stopped and somebody changed its files": (True, REVISION, None, True, True),
-    "another one": (True, FORMER, FORMER, True, True),
-    "another one that lay there": (False, FORMER, FORMER, True, True),
-    "another one, and nobody serves": (True, FORMER, None, True, True),
-    "the first": (True, "", None, True, True),
+    "nothing changed": (False, REVISION, REVISION, True, True, False, False),
+    "it was stopped": (False, REVISION, None, True, True, True, False),
+    "it was stopped and somebody changed its files": (True, REVISION, None, True, True, True, True),
+    "another one": (True, FORMER, FORMER, True, False, True, True),
+    "another one that lay there": (False, FORMER, FORMER, True, True, True, True),
+    "another one, and nobody serves": (True, FORMER, None, True, False, True, True),
+    "the first": (True, "", None, True, False, True, True),
+    "another one without a canary": (True, FORMER, FORMER, False, False, True, True),
+    "nothing changed, without a canary": (False, REVISION, REVISION, False, False, False, False),
+    "nothing changed but that a canary is wanted": (False, REVISION, REVISION, True, False, False, True),
 }
 
 
-@pytest.mark.parametrize(("written", "link", "serves", "new", "untried"), STATES.values(), ids=STATES)
-def test_a_router_that_was_stopped_is_started_again_whatever_its_engines_do(written, link, serves, new, untried):
+@pytest.mark.parametrize(("written", "link", "serves", "canary", "tried", "new", "untried"), STATES.values(), ids=STATES)
+def test_what_is_started_and_what_is_tried(written, link, serves, canary, tried, new, untried):
+    """A router that was stopped is started again whatever its engines do."""
     task = GENERATION["Note whether it is another one than the one that serves, and whether the gates have let it through"]
-    same = {"changed": False}
-    given = {"litellm_generation_programs": same, "litellm_generation_secrets": same}
+    given = {f"litellm_generation_{name}": {"changed": False} for name in ("programs", "secrets")}
     given["litellm_generation_written"] = {"changed": written}
-    known = {"litellm_before": before(serves), "litellm_revision": REVISION, "litellm_current_folder": link and f"{PLACE}/{link}"}
-    noted = task["ansible.builtin.set_fact"]
-    assert {name: evaluated(text, {**VARIABLES, **task["vars"]}, **given, **known) for name, text in noted.items()} == {
-        "litellm_is_new": new,
-        "litellm_is_untried": untried,
-    }
+    given |= {"litellm_current_folder": link and f"{PLACE}/{link}", "litellm_tried_found": {"stat": {"exists": tried}}}
+    variables = {**VARIABLES, **task["vars"], "litellm_canary": canary, "litellm_revision": REVISION}
+    noted = task["ansible.builtin.set_fact"].items()
+    found = {name: evaluated(text, variables, **given, litellm_before=before(serves)) for name, text in noted}
+    assert found == {"litellm_is_new": new, "litellm_is_untried": untried}
     when = GENERATION["Try it"]["when"]
-    assert holds(when, VARIABLES, litellm_is_untried=untried, litellm_is_new=new, ansible_check_mode=False) is untried
+    assert holds(when, VARIABLES, **found, ansible_check_mode=False) is untried
+
+
+# Whether a canary is wanted, what is known to be tried; whether that is noted of what is served next.
+@pytest.mark.parametrize(
+    ("canary", "tried", "noted"),
+    [(True, "", True), (True, "t", True), (False, "", False), (False, "t", True), (False, "u", False)],
+)
+def test_only_what_a_canary_let_through_is_noted_as_tried(canary, tried, noted):
+    when = CANARY["Note that it was tried"]["when"]
+    variables = {**VARIABLES, "litellm_canary": canary, "litellm_tried": "t"}
+    assert holds(when, variables, litellm_serving_tried=tried) is noted
+    assert "tried" not in VARIABLES["litellm_description"]
+
+
+# What was read of what serves; the words of its file.
+READ = {
+    "tried": ([{"content": "dA=="}, {"content": "e30="}], "t"),
+    "with a line's end": ([{"content": "dAo="}, {"content": "e30="}], "t"),
+    "no canary": ([{"msg": "not found", "failed": True}, {"content": "e30="}], ""),
+    "nobody serves": ([], ""),
+}
+
+
+@pytest.mark.parametrize(("results", "expected"), READ.values(), ids=READ)
+def test_what_was_tried_is_read_beside_what_serves(results, expected):
+    text = CANARY["Note what the canary has to do"]["ansible.builtin.set_fact"]["litellm_serving_tried"]
+    assert evaluated(text, VARIABLES, litellm_serving_read={"results": results}) == expected
 
 
 def test_the_canarys_configuration_goes_whatever_the_canary_says():
-    (removed,) = CANARY["Let a second proxy answer"]["always"]
+    (removed,) = SECOND_PROXY["always"]
     assert removed["ansible.builtin.file"]["state"] == "absent"
 
 
@@ -144,7 +175,7 @@ def test_root_reads_where_only_root_puts_anything(said, link, expected):
 
 def test_the_key_of_what_serves_is_read_beside_its_configuration():
     """Not where a file says that the service's user writes."""
-    asked = CANARY["Let a second proxy answer"]["block"][1]["homelab.llm.litellm_canary"]["serving"]
+    asked = SECOND_PROXY["block"][1]["homelab.llm.litellm_canary"]["serving"]
     known = {"litellm_listen_address": "127.0.0.1", "litellm_port": 4000, "litellm_current_folder": f"{PLACE}/{FORMER}"}
     said = {"secrets": "/etc/shadow", "folder": f"{PLACE}/{FORMER}"}
     found = evaluated(
@@ -189,7 +220,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("said", "url"), ADDRESSES, ids=[url for _said, url in ADDRESSES])
 def test_what_serves_is_asked_where_it_listens(said, url):
-    asked = CANARY["Let a second proxy answer"]["block"][1]["homelab.llm.litellm_canary"]["serving"]
+    asked = SECOND_PROXY["block"][1]["homelab.llm.litellm_canary"]["serving"]
     known = {"litellm_listen_address": "192.168.0.7", "litellm_port": 5000, "litellm_current_folder": ""}
     found = evaluated(asked, {**VARIABLES, **known}, litellm_before={**before(FORMER), "address": said})
     assert found["url"] == url

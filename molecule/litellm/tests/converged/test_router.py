@@ -16,6 +16,7 @@ FILES = {
     "generations": (0o750, "root", lab.USER),
     "current/config.yaml": (0o640, "root", lab.USER),
     "current/generation.json": (0o640, "root", lab.USER),
+    "current/tried": (0o640, "root", lab.USER),
     "current/serve_generation.py": (0o640, "root", lab.USER),
     "current/router.env": (0o600, lab.USER, "root"),
     "current/homelab_llm_auth.py": (0o640, "root", lab.USER),
