@@ -363,10 +363,10 @@ def attempts_multiplied(subject: Subject) -> Iterator[Found]:
             )
 
 
-@rule("alias-on-one-host", "advice", "When that host is down, nothing answers to the name.")
+@rule("alias-on-one-host", "advice", "When that host is down, nothing answers to the name.", releases(since=str(ORDER_FAILOVER)))
 def alias_on_one_host(subject: Subject) -> Iterator[Found]:
     hosts = {item.host for item in subject.config.models if not item.is_cloud}
-    if len(hosts) < 2 or subject.release < ORDER_FAILOVER:
+    if len(hosts) < 2:
         return
     rows = survival(subject.config, subject.release, most_down=1, walker=subject.walker)
     whole = {row.alias for row in rows if not row.down and row.served}

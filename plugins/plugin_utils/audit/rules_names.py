@@ -8,7 +8,6 @@ from ..litellm_release import releases
 from ..problems import Path
 from .config import Deployment, mapping, text
 from .finding import Edit, Found, Subject, rule
-from .litellm_keys import known
 from .names import tier_names, tier_places
 
 TIERS = ("SIMPLE", "MEDIUM", "COMPLEX", "REASONING")
@@ -40,6 +39,22 @@ def alias_dangling(subject: Subject) -> Iterator[Found]:
             yield Found(
                 subject.config.alias_path(alias), f"{alias}, which stands for {target}", "a group of the model list", mend
             )
+
+
+@rule(
+    "health-group-unknown",
+    "error",
+    "Checks and routing by them are for these groups alone: nothing is probed under a name that no entry has.",
+    releases(since="1.103.11"),
+)
+def health_group_unknown(subject: Subject) -> Iterator[Found]:
+    """An alias is none: LiteLLM compares them with model_name."""
+    name, section = "background_health_check_model_groups", "general_settings"
+    listed = subject.config.section(section).get(name)
+    for index, group in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(group, str) and group not in subject.config.groups and not subject.config.has_models_elsewhere:
+            mend = subject.guesses.meant(group, subject.config.groups)
+            yield Found((section, name, index), group, "a group of the model list", mend)
 
 
 @rule("alias-chained", "error", "An alias leads one hop only: one of an alias is answered with 400.")
@@ -187,10 +202,13 @@ def complexity_fallback_key(subject: Subject) -> Iterator[Found]:
             yield Found(keys[tiers[0]].path, got, f"a chain for {router.group}", mend)
 
 
-@rule("complexity-escalation", "warning", "Whoever writes LITELLM ESCALATE into a prompt moves it to a larger model.")
+@rule(
+    "complexity-escalation",
+    "warning",
+    "Whoever writes LITELLM ESCALATE into a prompt moves it to a larger model.",
+    releases(since="1.98.1"),
+)
 def complexity_escalation(subject: Subject) -> Iterator[Found]:
-    if "escalation_keywords" not in known("complexity_router_config", subject.release):
-        return
     for router in subject.config.complexity_routers:
         settings = mapping(router.params.get("complexity_router_config"))
         if "escalation_keywords" not in settings:

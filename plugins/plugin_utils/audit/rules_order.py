@@ -32,7 +32,8 @@ def _looked_at(subject: Subject) -> bool:
 @rule(
     "order-type",
     "error",
-    "Orders are compared as they are: text after text ('10' before '9'), and text beside numbers fails each request.",
+    "Orders are compared as they are: text after text ('10' before '9'), and text beside numbers fails each request "
+    "(up to 1.82.6 with pre-call checks only).",
 )
 def order_type(subject: Subject) -> Iterator[Found]:
     """Nothing coerces an order, it is no declared field. Numbers of both kinds, and text that sorts as its numbers do, work."""
@@ -76,7 +77,11 @@ def order_misplaced(subject: Subject) -> Iterator[Found]:
             )
 
 
-@rule("order-partial", "error", "As soon as one deployment of a group has an order, those without are never asked.")
+@rule(
+    "order-partial",
+    "error",
+    "As soon as one deployment of a group has an order, those without are never asked (up to 1.82.6 with pre-call checks only).",
+)
 def order_partial(subject: Subject) -> Iterator[Found]:
     for name, items in subject.config.groups.items() if _looked_at(subject) else ():
         models = [item for item in items if not item.is_router]
@@ -114,6 +119,23 @@ def _filters_tags(subject: Subject) -> bool:
 def _are_apart(tags: frozenset[str], others: frozenset[str]) -> bool:
     """Whether no tag leads to both; who has none is asked for several."""
     return bool(tags and others) and not tags & others
+
+
+@rule("tags-ignored", "warning", "Without router_settings.enable_tag_filtering tags do nothing: each deployment answers all.")
+def tags_ignored(subject: Subject) -> Iterator[Found]:
+    """Only where tags tell deployments of one name apart; keys and teams of a database may turn the filter on too."""
+    config, name = subject.config, "enable_tag_filtering"
+    if (
+        config.section("router_settings").get(name)
+        or config.has_models_elsewhere
+        or config.section("general_settings").get("database_url")
+    ):
+        return
+    for group, items in config.groups.items():
+        if len({frozenset(_tags(item)) for item in items}) > 1 and not any(item.params.get(name) for item in items):
+            path = (*next(item for item in items if _tags(item)).path, "litellm_params", "tags")
+            edits = (Edit(("router_settings", name), True),)
+            yield Found(path, f"tags in the group {group}", f"{name}: true", f"Set router_settings.{name}: true.", edits=edits)
 
 
 @rule(

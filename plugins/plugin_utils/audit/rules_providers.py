@@ -267,7 +267,7 @@ def one_model_two_contexts(subject: Subject) -> Iterator[Found]:
             yield Found(path, got.replace("None", "none"), "one context per model and host", "Give all of them the same num_ctx.")
 
 
-@rule("context-window-smaller", "error", "A prompt that is too long for one model is sent to one that can hold even less.")
+@rule("context-window-smaller", "error", "A prompt that is too long for one model is sent to one that can hold no more.")
 def context_window_smaller(subject: Subject) -> Iterator[Found]:
     for chain in subject.config.chains:
         if chain.kind == "context_window_fallbacks" and chain.key:

@@ -211,11 +211,14 @@ def _probes(subject: Subject) -> bool:
 
 
 @rule(
-    "health-without-routing", "error", "Health checks alone change nothing in routing: a dead host is asked first all the same."
+    "health-without-routing",
+    "error",
+    "Health checks alone change nothing in routing: a dead host is asked first all the same.",
+    releases(since="1.83.14"),
 )
 def health_without_routing(subject: Subject) -> Iterator[Found]:
     name = "enable_health_check_routing"
-    if _probes(subject) and not _on(subject, name) and name in known("general_settings", subject.release):
+    if _probes(subject) and not _on(subject, name):
         path = ("general_settings", name)
         place = ("general_settings", "background_health_checks")
         yield Found(

@@ -124,7 +124,7 @@ def _seconds(value: object) -> float | None:
 )
 def health_unshared(subject: Subject) -> Iterator[Found]:
     general = subject.config.section("general_settings")
-    if not general.get("background_health_checks") or general.get("use_shared_health_check") is True:
+    if not general.get("background_health_checks") or (general.get("use_shared_health_check") is True and _shares(subject)):
         return
     for path, service in _services(subject):
         replicas = number(mapping(service.get("deploy")).get("replicas")) or 1
@@ -132,6 +132,15 @@ def health_unshared(subject: Subject) -> Iterator[Found]:
         if replicas * workers > 1:
             mend = "Set general_settings.use_shared_health_check: true and coordination_redis."
             yield Found(path, f"{replicas:g} replicas with {workers:g} workers", "shared health checks", mend)
+
+
+def _shares(subject: Subject) -> bool:
+    """Whether there is, or may be, a Redis for what replicas tell each other; the one of router_settings is not for that."""
+    cached = subject.config.section("litellm_settings").get("cache")
+    said = subject.config.section("general_settings").get("coordination_redis") or cached
+    given = any(name.startswith("REDIS_") for name in subject.environment)
+    own = any(str(key).startswith("redis_") for key in subject.config.section("router_settings"))
+    return bool(said) or given or not (own or subject.environment_whole)
 
 
 def _workers(service: Mapping[str, Any]) -> float:

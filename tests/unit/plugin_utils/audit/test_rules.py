@@ -45,6 +45,7 @@ CREDENTIAL = (
 RERANK = ("model_list/6", deployment("single", "star", "other", mode="rerank"))
 # So that the reranker alone is left to the default.
 EMBEDDED = (CHAINS, [{"embedding": ["embedding"]}])
+PROBED_GROUPS = "general_settings/background_health_check_model_groups"
 WILD = ("model_list/6", deployment("openai/*", "star", "*"))
 ONE_CHAINED = (ONE_HOST, (CHAINS, [{"single": ["fast"]}]))
 
@@ -60,6 +61,15 @@ CASES: list[tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], tuple[str, 
     ("order-misplaced", (("model_list/0/order", 1), (f"{FIRST}/order", ...)), (PINNED,), ()),
     ("order-partial", ((f"{FIRST}/order", ...),), (PINNED, "1.83.0"), ("1.82.6",)),
     ("order-partial", ((f"{FIRST}/order", ...), PRECALL), (PINNED, "1.82.6"), ()),
+    ("tags-ignored", TAGGED, (PINNED, "1.82.6"), ()),
+    ("tags-ignored", TAGGED[:1], (PINNED,), ()),
+    ("tags-ignored", (*TAGGED, ("router_settings/enable_tag_filtering", True)), (), (PINNED,)),
+    ("tags-ignored", (*TAGGED, (f"{FIRST}/enable_tag_filtering", True)), (), (PINNED,)),
+    ("tags-ignored", (*TAGGED, ("general_settings/database_url", "os.environ/DB")), (), (PINNED,)),
+    ("tags-ignored", ((f"{FIRST}/tags", ["free"]), ("model_list/1/litellm_params/tags", ["free"])), (), (PINNED,)),
+    ("health-group-unknown", ((PROBED_GROUPS, ["nosuch"]),), (PINNED, "1.103.11"), ("1.98.1",)),
+    ("health-group-unknown", ((PROBED_GROUPS, ["fast", "voice"]), (ALIAS, {"voice": "fast"})), (PINNED,), ()),
+    ("health-group-unknown", ((PROBED_GROUPS, ["fast", "slow"]),), (), (PINNED,)),
     ("order-ignored", (), ("1.80.11", "1.82.6"), ("1.83.0", "1.109", PINNED)),
     ("order-ignored", (("router_settings/routing_strategy", "latency-based-routing"),), ("1.82.6",), ("1.83.0",)),
     ("order-ignored", (("router_settings/enable_pre_call_checks", True),), (), ("1.82.6",)),

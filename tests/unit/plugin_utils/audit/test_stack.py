@@ -26,6 +26,8 @@ LISTED = ["GRACEFUL_SHUTDOWN_TIMEOUT=70"]
 UNTIMED = (("model_list/0/litellm_params/timeout", ...),)
 KEYLESS = (("general_settings", {}),)
 KEYED = [*LISTED, "LITELLM_MASTER_KEY=${KEY}", "DATABASE_URL=postgresql://db"]
+SHARED = ("general_settings/use_shared_health_check", True)
+ROUTERS = ("router_settings/redis_host", "redis")
 # A name that only a database can know.
 STORED = (
     ("router_settings/model_group_alias", {"voice": "stored"}),
@@ -64,6 +66,14 @@ CASES: list[tuple[str, dict[str, Any], tuple[tuple[str, Any], ...], set[str]]] =
     ("workers-that-probe", {"command": "--config /c.yaml --num_workers 4"}, PROBING, {"health-unshared"}),
     ("workers-in-a-list", {"command": ["--num_workers=4"]}, PROBING, {"health-unshared"}),
     ("one-that-probes", {}, PROBING, set()),
+    ("shared-checks-without-redis", {"deploy": {"replicas": 3}}, (*PROBING, SHARED), {"health-unshared"}),
+    ("shared-checks-with-the-router-s-redis", {"deploy": {"replicas": 3}}, (*PROBING, SHARED, ROUTERS), {"health-unshared"}),
+    (
+        "shared-checks-by-variables",
+        {"deploy": {"replicas": 3}, "environment": [*KEYED, "REDIS_HOST=redis"]},
+        (*PROBING, SHARED),
+        set(),
+    ),
     (
         "shared-checks",
         {"deploy": {"replicas": 3}},
