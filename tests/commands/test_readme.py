@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
@@ -46,3 +47,14 @@ def test_a_drill_that_could_stop_nothing_says_so(tmp_path):
     assert result.code != 0
     assert "Traceback" not in result.text
     assert "got host=mars, expected a managed host whose engine this collection starts: banana" in " ".join(result.text.split())
+
+
+def test_the_key_is_read_as_it_is(tmp_path):
+    """The file is none for a shell: a password in it may be anything that fits on a line."""
+    (command,) = re.findall(r"^\$ (.*router\.env\S*)$", README, re.M)
+    path = tmp_path / "build/embedded/hosts/gamma/litellm/current/router.env"
+    path.parent.mkdir(parents=True)
+    path.write_text("# edition 1-2\nLITELLM_MASTER_KEY=sk-it\nREDIS_PASSWORD=a $(touch done) 'b\n", encoding="utf-8")
+    asked = ["bash", "-c", f'{command}\necho "$LITELLM_MASTER_KEY"']
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, (tmp_path / "done").exists()) == ("sk-it\n", "", False)
