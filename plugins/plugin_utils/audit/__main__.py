@@ -38,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
                 # The list of findings has no place for it.
                 print(f"{file}: held against {found.held_against}", file=sys.stderr)
             worst = max(worst, int(found.reaches(options.threshold)))
+    shown = "" if options.fix else _shown(done, options)
     try:
-        print(_shown(done, options) if not options.fix else "", end="" if options.fix else "\n", flush=True)
+        print(shown, end="\n" if shown else "", flush=True)
     except BrokenPipeError:
         # Whoever reads has seen enough; what Python writes at its end would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -96,7 +97,12 @@ def _fix(file: Path, content: bytes, found: Audit, write: bool) -> None:
     print(mend_diff(content, text, file.name), end="")
     if write and done:
         write_whole(file, encoded(text, content))
-    print(f"{file}: {len(done)} of {len(found.findings)} findings mended{'' if write else ' in the diff'}", file=sys.stderr)
+    # A mend may make what needs another one: those are not among the findings.
+    places = {(item.rule, item.path) for item in found.findings}
+    own = sum((item.rule, item.path) in places for item in done)
+    more = f" and {len(done) - own} that these made" if own < len(done) else ""
+    where = "" if write else " in the diff"
+    print(f"{file}: {own} of {len(found.findings)} findings{more} mended{where}", file=sys.stderr)
 
 
 if __name__ == "__main__":

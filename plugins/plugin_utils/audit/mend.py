@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import yaml
@@ -16,9 +18,14 @@ from ..problems import Path
 from ..yaml_document import Loader, YamlError, read_yaml
 from .finding import Edit, Finding
 
-# Each mend reads the file again: a large one with many findings is mended in several runs.
+# Each attempt reads the file again: a large one with many findings is mended in several runs.
 MOST_READ = 300_000
 FEWEST_MENDS = 3
+# Fewer mends than that are tried one by one.
+FEW = 2
+
+# Where something begins and ends in the text, and what is to stand there.
+Splice = tuple[int, int, str]
 
 
 class NotMechanical(Exception):
@@ -32,14 +39,74 @@ def mended(content: bytes, findings: Iterable[Finding]) -> tuple[str, list[Findi
     other = 0 < whole.count("\n") == whole.count("\r\n")
     text = whole.replace("\r\n", "\n") if other else whole
     read_yaml(text.encode())
-    done: list[Finding] = []
-    most = max(FEWEST_MENDS, MOST_READ // max(1, len(text)))
-    for finding in sorted((item for item in findings if item.edits and item.file is None), key=_turn)[:most]:
-        changed = _changed(text, finding.edits)
-        if changed is not None:
-            text = changed
-            done.append(finding)
+    wanted = sorted((item for item in findings if item.edits and item.file is None), key=_turn)
+    text, done = _each(text, wanted)
     return (text.replace("\n", "\r\n") if other else text), done
+
+
+def _each(text: str, wanted: list[Finding]) -> tuple[str, list[Finding]]:
+    """As many mends as can be made: those that keep all places at once, halves of them where that fails, the rest one by one."""
+    made: set[int] = set()
+    left = max(FEWEST_MENDS, MOST_READ // max(1, len(text)))
+    keeping = [number for number, item in enumerate(wanted) if _turn(item)[0] == 0]
+    chunks = [keeping] if len(keeping) > 1 else []
+    while chunks and left > 0:
+        chunk = chunks.pop(0)
+        left -= 1
+        changed = _at_once(text, [wanted[number].edits for number in chunk])
+        if changed:
+            text, taken = changed
+            made |= {chunk[number] for number in taken}
+        elif len(chunk) > FEW:
+            middle = len(chunk) // 2
+            chunks[:0] = [chunk[:middle], chunk[middle:]]
+    for number in [number for number in range(len(wanted)) if number not in made][: max(0, left)]:
+        single = _changed(text, wanted[number].edits)
+        if single is not None:
+            text = single
+            made.add(number)
+    return text, [wanted[number] for number in sorted(made)]
+
+
+def _at_once(text: str, edits: list[tuple[Edit, ...]]) -> tuple[str, list[int]] | None:
+    """The text after all of these that do not touch each other, and which they are; None where it then says something else."""
+    root = yaml.compose(text, Loader)
+    splices = _apart([(number, splice) for number, each in enumerate(edits) for splice in _splices(text, root, each)])
+    taken = sorted({number for number, _splice in splices})
+    parts, place = [], 0
+    for _number, (begin, end, new) in splices:
+        parts += [text[place:begin], new]
+        place = end
+    changed = "".join(parts) + text[place:]
+    try:
+        wanted = _unshared(yaml.load(text, Loader))
+        for number in taken:
+            for edit in edits[number]:
+                _apply(wanted, edit)
+        return (changed, taken) if _bare(read_yaml(changed.encode()).data) == _bare(wanted) else None
+    except (YamlError, yaml.YAMLError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _splices(text: str, root: yaml.Node | None, edits: tuple[Edit, ...]) -> list[Splice]:
+    try:
+        return [_splice(text, root, edit) for edit in edits]
+    except (NotMechanical, KeyError, IndexError, TypeError):
+        return []
+
+
+def _apart(splices: list[tuple[int, Splice]]) -> list[tuple[int, Splice]]:
+    """In the order of the text, without the mends that touch one before them; two sections of one name touch."""
+    splices = sorted(splices, key=lambda item: item[1][:2])
+    end, begun, touching = 0, set[str](), set[int]()
+    for number, (begin, last, new) in splices:
+        section = new.partition(":")[0] if new.endswith("\n") and not new.startswith(" ") else ""
+        if number in touching or begin < end or section in begun:
+            touching.add(number)
+        else:
+            end = last
+            begun |= {section} - {""}
+    return [item for item in splices if item[0] not in touching]
 
 
 def mend_diff(content: bytes, text: str, name: str) -> str:
@@ -65,8 +132,11 @@ def _changed(text: str, edits: tuple[Edit, ...]) -> str | None:
     """The text after all edits of a finding, or None where one of them cannot be done."""
     try:
         for edit in edits:
-            wanted = _meant(yaml.load(text, Loader), edit)
-            text = _spliced(text, edit)
+            # What an anchor shares is copied, so that only the named place changes.
+            wanted = _unshared(yaml.load(text, Loader))
+            _apply(wanted, edit)
+            begin, end, new = _splice(text, yaml.compose(text, Loader), edit)
+            text = text[:begin] + new + text[end:]
             if _bare(read_yaml(text.encode()).data) != _bare(wanted):
                 return None
     except (NotMechanical, YamlError, yaml.YAMLError, KeyError, IndexError, TypeError):
@@ -74,9 +144,8 @@ def _changed(text: str, edits: tuple[Edit, ...]) -> str | None:
     return text
 
 
-def _meant(data: Any, edit: Edit) -> Any:
-    """The data with the edit. What an anchor shares is copied, so that only the named place changes."""
-    data = _unshared(data)
+def _apply(data: Any, edit: Edit) -> None:
+    """The edit in the data."""
     place = data
     for part in edit.path[:-1]:
         if isinstance(place, dict) and place.get(part) is None:
@@ -88,7 +157,6 @@ def _meant(data: Any, edit: Edit) -> Any:
         del place[edit.path[-1]]
     else:
         place[edit.path[-1]] = edit.value
-    return data
 
 
 def _unshared(value: Any) -> Any:
@@ -104,9 +172,8 @@ def _bare(value: Any) -> Any:
     return [_bare(item) for item in value] if isinstance(value, list) else value
 
 
-def _spliced(text: str, edit: Edit) -> str:
-    """The text with one edit."""
-    root = yaml.compose(text, Loader)
+def _splice(text: str, root: yaml.Node | None, edit: Edit) -> Splice:
+    """What one edit does to the text."""
     if root is None or not edit.path:
         raise NotMechanical
     parent = _found(root, edit.path[:-1])
@@ -145,13 +212,12 @@ def _written(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n").removesuffix("\n...").strip()
 
 
-def _replaced(text: str, node: yaml.Node, value: Any) -> str:
+def _replaced(text: str, node: yaml.Node, value: Any) -> Splice:
     start, end = _span(text, node)
     if isinstance(node, yaml.CollectionNode) and not node.flow_style:
         # A block begins on a line of its own, below its key.
-        start = len(text[:start].rstrip())
-        return f"{text[:start]} {_written(value)}{text[end:]}"
-    return text[:start] + _written(value) + text[end:]
+        return len(text[:start].rstrip()), end, f" {_written(value)}"
+    return start, end, _written(value)
 
 
 def _span(text: str, node: yaml.Node) -> tuple[int, int]:
@@ -160,8 +226,13 @@ def _span(text: str, node: yaml.Node) -> tuple[int, int]:
 
 def _offset(text: str, mark: Any) -> int:
     """Marks count characters by line and column; libyaml's index counts bytes."""
-    lines = text.splitlines(keepends=True)
-    return sum(map(len, lines[: mark.line])) + int(mark.column)
+    return _starts(text)[int(mark.line)] + int(mark.column)
+
+
+@lru_cache(maxsize=2)
+def _starts(text: str) -> list[int]:
+    """Where each line begins, and where the text ends."""
+    return [0, *accumulate(map(len, text.splitlines(keepends=True)))]
 
 
 def _last(text: str, node: yaml.Node) -> int:
@@ -183,7 +254,7 @@ def _line_start(text: str, place: int) -> int:
     return text.rfind("\n", 0, place) + 1
 
 
-def _with(text: str, parent: yaml.Node, edit: Edit) -> str:
+def _with(text: str, parent: yaml.Node, edit: Edit) -> Splice:
     """The text with a new key at the end of a mapping."""
     if not isinstance(parent, yaml.MappingNode):
         if isinstance(parent, yaml.ScalarNode) and not parent.value:
@@ -192,40 +263,39 @@ def _with(text: str, parent: yaml.Node, edit: Edit) -> str:
     entry = f"{_written(edit.path[-1])}: {_written(edit.value)}"
     if parent.flow_style:
         place = _offset(text, parent.end_mark) - 1
-        kept = text[:place].rstrip()
-        comma = "" if kept.endswith(("{", ",")) else ", "
-        return f"{kept}{comma}{entry}{text[len(kept) :]}"
+        kept = len(text[:place].rstrip())
+        comma = "" if text[:kept].endswith(("{", ",")) else ", "
+        return kept, kept, f"{comma}{entry}"
     column = parent.value[0][0].start_mark.column
     place = _line_end(text, _last(text, parent))
-    before = text[:place] if text[:place].endswith("\n") else text[:place] + "\n"
-    return f"{before}{' ' * column}{entry}\n{text[place:]}"
+    before = "" if text[:place].endswith("\n") else "\n"
+    return place, place, f"{before}{' ' * column}{entry}\n"
 
 
-def _replaced_nothing(text: str, parent: yaml.Node, edit: Edit) -> str:
+def _replaced_nothing(text: str, parent: yaml.Node, edit: Edit) -> Splice:
     """A key without a value gets a mapping."""
     place = _offset(text, parent.start_mark)
-    return f"{text[:place].rstrip(' ')} {{{_written(edit.path[-1])}: {_written(edit.value)}}}{text[place:]}"
+    return len(text[:place].rstrip(" ")), place, f" {{{_written(edit.path[-1])}: {_written(edit.value)}}}"
 
 
-def _new_section(text: str, root: yaml.Node, edit: Edit) -> str:
+def _new_section(text: str, root: yaml.Node, edit: Edit) -> Splice:
     """A section that the file does not have yet goes to its end."""
     if len(edit.path) != 2 or edit.remove or not isinstance(root, yaml.MappingNode) or root.flow_style or root.start_mark.column:
         raise NotMechanical
-    before = text if text.endswith("\n") else text + "\n"
-    return f"{before}{_written(edit.path[0])}:\n  {_written(edit.path[1])}: {_written(edit.value)}\n"
+    before = "" if text.endswith("\n") else "\n"
+    return len(text), len(text), f"{before}{_written(edit.path[0])}:\n  {_written(edit.path[1])}: {_written(edit.value)}\n"
 
 
-def _without(text: str, parent: yaml.Node, key: yaml.Node, value: yaml.Node) -> str:
+def _without(text: str, parent: yaml.Node, key: yaml.Node, value: yaml.Node) -> Splice:
     """The text without an entry of a mapping or a list."""
     start, end = _offset(text, key.start_mark), _last(text, value)
     if isinstance(parent, yaml.CollectionNode) and parent.flow_style:
         after = len(text) - len(text[end:].lstrip())
         if text[after : after + 1] == ",":
-            rest = text[after + 1 :]
-            return text[:start] + rest.lstrip(" ")
-        return text[:start].rstrip().removesuffix(",") + text[end:]
+            return start, len(text) - len(text[after + 1 :].lstrip(" ")), ""
+        return len(text[:start].rstrip().removesuffix(",")), end, ""
     line = _line_start(text, start)
     if isinstance(parent, yaml.MappingNode) and text[line:start].strip():
         # The first key beside a dash: what follows would lose it.
         raise NotMechanical
-    return text[:line] + text[_line_end(text, end) :]
+    return line, _line_end(text, end), ""

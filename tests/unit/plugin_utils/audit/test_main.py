@@ -164,3 +164,18 @@ def test_nothing_is_left_where_writing_fails(
     assert "No space left on device" in capsys.readouterr().err
     assert (tmp_path / "wrong").read_bytes() == WRONG
     assert sorted(os.listdir(tmp_path)) == sorted(FILES)
+
+
+@pytest.mark.parametrize("file", ["broken", "missing"])
+def test_nothing_is_printed_of_a_file_that_is_refused(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([file]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_mend_made_is_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    misplaced = changed(
+        ("litellm_settings/enable_background_health_checks", True), ("general_settings/health_check_interval", 900)
+    )
+    (tmp_path / "probing").write_bytes(text(misplaced))
+    main(["probing", "--fix", "diff"])
+    assert capsys.readouterr().err == "probing: 1 of 1 findings and 2 that these made mended in the diff\n"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plugins.plugin_utils.audit.check import audit
-from plugins.plugin_utils.audit.finding import Finding
+from plugins.plugin_utils.audit.finding import Edit, Finding
 from plugins.plugin_utils.audit.mend import mend_diff, mended
 from plugins.plugin_utils.yaml_document import YamlError
 from tests import yaml_text
@@ -157,3 +158,25 @@ def test_the_diff() -> None:
 def test_another_encoding_is_refused() -> None:
     with pytest.raises(YamlError, match="UTF-8"):
         mended(PROSE.decode().encode("utf-16"), [])
+
+
+def test_many_mends_are_made_in_one_reading() -> None:
+    """Two in each of two hundred entries: more than could be tried one by one."""
+    entry = (
+        "- model_name: m{0}\n  order: 1\n  litellm_params: {{model: ollama_chat/x, api_base: 'http://h:9/v1', timeout: 9}}\n"
+    )
+    content = ("model_list:\n" + "".join(map(entry.format, range(200)))).encode()
+    result, done, left = mend(content)
+    assert len(done) == len([item for item in audit(content, PINNED).findings if item.edits])
+    assert not [item for item in left if item.rule in ("order-misplaced", "ollama-api-base-v1")]
+    assert result.count("order: 1}") == 200
+
+
+def test_mends_that_touch_each_other_are_made_all_the_same() -> None:
+    """Two keys for a mapping that has none, and two for a section that is not there."""
+    found = [*audit(b"model_list: []\nrouter_settings: {}\n", PINNED).findings][:1]
+    edits = [("router_settings", "a"), ("router_settings", "b"), ("litellm_settings", "c"), ("litellm_settings", "d")]
+    findings = [replace(found[0], path=".".join(path), edits=(Edit(path, 1),)) for path in edits]
+    result, done = mended(b"model_list: []\nrouter_settings: {}\n", findings)
+    assert len(done) == len(edits)
+    assert yaml_text.read(result) == {"model_list": [], "router_settings": {"a": 1, "b": 1}, "litellm_settings": {"c": 1, "d": 1}}
