@@ -21,6 +21,7 @@ class Names:
         self._config, self._release = config, release
         self._found: dict[str, tuple[Deployment, ...]] = {}
         self._answering: dict[str, tuple[Deployment, ...]] = {}
+        self._tiers: dict[Deployment, tuple[str, ...]] = {}
         self._comparisons = 0
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
@@ -65,12 +66,19 @@ class Names:
         while waiting:
             for item in self.deployments(waiting.pop()):
                 if item.is_router:
-                    new = [tier for tier in tier_names(item) if tier not in seen]
+                    tiers = self._tiers_of(item)
+                    # Routers that name each other name mostly what was seen.
+                    new = [] if seen.issuperset(tiers) else [tier for tier in tiers if tier not in seen]
                     seen.update(new)
                     waiting += new
                 else:
                     found[id(item)] = item
         return tuple(found.values())
+
+    def _tiers_of(self, router: Deployment) -> tuple[str, ...]:
+        if router not in self._tiers:
+            self._tiers[router] = tier_names(router)
+        return self._tiers[router]
 
     def chain(self, name: str, kind: str = "fallbacks") -> Chain | None:
         """The chain that a request with that very name gets."""

@@ -39,9 +39,12 @@ def survival(config: Config, release: Release, most_down: int = 2, walker: Walke
 
     A file that is too large for sets of two is shown for single hosts, or for its first names; see ``followed``.
     """
-    walker = walker or Walker(config, Names(config, release), release)
+    known = Names(config, release)
+    walker = walker or Walker(config, known, release)
     names, downs = _kept(config, most_down)
-    ways = ((alias, down, walker.walk(alias, frozenset(down))) for down in downs for alias in names)
+    # Of a name that stands for what this file does not have, such as a model of a database, nobody can say who answers.
+    told = [alias for alias in names if known.deployments(alias) or not known.known(alias)]
+    ways = ((alias, down, walker.walk(alias, frozenset(down))) for down in downs for alias in told)
     return [_row(alias, down, way) for alias, down, way in ways if not way.cut]
 
 

@@ -30,7 +30,7 @@ DOWN_ERRORS = ("TimeoutErrorRetries", "InternalServerErrorRetries", "DefaultRetr
 # A request in a loop is cut there; it is far beyond anything that a client waits for.
 MOST_ATTEMPTS = 500
 # All ways of one file together; a file with more of them is followed that far.
-MOST_WORK = 100_000
+MOST_WORK = 50_000
 # So many names in a chain cost as much as one attempt.
 CHEAP = 8
 # A name that leads to more others is followed anew for each set of hosts.
@@ -100,6 +100,7 @@ class Walker:
         self._known: dict[tuple[str, frozenset[str]], Walk] = {}
         self._reached: dict[str, frozenset[str] | None] = {}
         self._ranked: dict[str, list[Rank]] = {}
+        self._retried: dict[tuple[str, Deployment], int] = {}
         self._pools: dict[Step, list[Deployment]] = {}
         self._leading: dict[str, set[str]] = {}
         self._once = release >= NAMES_ONCE
@@ -292,6 +293,11 @@ class Walker:
 
     def retries(self, name: str, item: Deployment) -> int:
         """How often LiteLLM asks again after that deployment: at most, a policy knows kinds of errors."""
+        if (name, item) not in self._retried:
+            self._retried[name, item] = self._retries(name, item)
+        return self._retried[name, item]
+
+    def _retries(self, name: str, item: Deployment) -> int:
         policies = mapping(self._config.section("router_settings").get("model_group_retry_policy"))
         policy = mapping(policies.get(name) or self._config.section("router_settings").get("retry_policy"))
         allowed = [int(value) for key in DOWN_ERRORS if (value := number(policy.get(key))) is not None and 0 <= value <= 1000]

@@ -245,3 +245,16 @@ def test_a_large_file_is_followed_in_part(names: int, hosts: int, said: str | No
     note = followed(config)
     assert (note is None) == (said is None)
     assert said is None or said in (note or "")
+
+
+GROUPED = routed(OURS, model_group_alias={"voice": "any"}, routing_groups=[{"group_name": "any", "models": ["chat"]}])
+TOLD = [
+    ("group-of-a-strategy", GROUPED, {"chat"}),
+    ("models-of-a-database", {**routed(OURS, model_group_alias={"voice": "x"}), "include": ["more.yaml"]}, {"chat"}),
+    ("nothing-answers", routed(OURS, model_group_alias={"voice": "any"}), {"chat", "voice"}),
+]
+
+
+@pytest.mark.parametrize(("config", "names"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD])
+def test_what_nobody_can_say_is_left_out(config: dict[str, Any], names: set[str]) -> None:
+    assert {row.alias for row in survival(Config(config), parse_release("1.106.2"))} == names
