@@ -162,9 +162,7 @@ def test_another_encoding_is_refused() -> None:
 
 def test_many_mends_are_made_in_one_reading() -> None:
     """Two in each of two hundred entries: more than could be tried one by one."""
-    entry = (
-        "- model_name: m{0}\n  order: 1\n  litellm_params: {{model: ollama_chat/x, api_base: 'http://h:9/v1', timeout: 9}}\n"
-    )
+    entry = "- model_name: m{0}\n  order: 1\n  litellm_params: {{model: ollama_chat/x, api_base: 'http://h:9/v1', timeout: 9}}\n"
     content = ("model_list:\n" + "".join(map(entry.format, range(200)))).encode()
     result, done, left = mend(content)
     assert len(done) == len([item for item in audit(content, PINNED).findings if item.edits])
