@@ -33,7 +33,14 @@ CONTROLS = {
     *("num_retries", "max_retries", "retry_policy", "retry_strategy", "model_group_retry_policy", "max_fallbacks"),
     *("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "context_window_fallback_dict", "fallback_depth"),
     *("attempted_targets", "specific_deployment", "order", "_target_order", "custom_llm_provider", "api_key", "api_version"),
-    *("organization", "headers", "extra_headers", "extra_query"),
+    *("organization", "headers", "default_headers", "extra_headers", "extra_query", "deployment_id", "base_url", "api_type"),
+    *("client", "azure", "model_list", "shared_session"),
+}
+# Of the names that LiteLLM's release calls its own: what the proxy itself has put beside the question by then, and what a client
+# says of its question alone. All others are the administrator's too.
+CLIENTS_OWN = {
+    *("litellm_call_id", "litellm_logging_obj", "proxy_server_request", "secret_fields", "metadata", "litellm_metadata"),
+    *("litellm_session_id", "litellm_trace_id", "tags", "cache", "no-log", "allowed_openai_params"),
 }
 # An idle connection that a client keeps is closed after uvicorn's 5 s (timeout_keep_alive). So long after its last answer it may
 # still carry a request, which is answered with the word that it was the last one.
@@ -131,11 +138,14 @@ def client_limit() -> Any:
     """What a request says beside its question is taken from the administrator only."""
     from litellm.integrations.custom_logger import CustomLogger
     from litellm.proxy._types import LitellmUserRoles
+    from litellm.types.utils import all_litellm_params
+
+    refused = CONTROLS | set(all_litellm_params) - CLIENTS_OWN
 
     class ClientLimit(CustomLogger):
         async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any) -> None:
             if user_api_key_dict.user_role != LitellmUserRoles.PROXY_ADMIN:
-                for name in [name for name in data if name in CONTROLS or name.startswith("mock_")]:
+                for name in [name for name in data if name in refused or name.startswith("mock_")]:
                     del data[name]
 
     return ClientLimit()
