@@ -159,10 +159,10 @@ def complexity_key_unknown(subject: Subject) -> Iterator[Found]:
                 yield _unknown(subject, path, names)
 
 
-@rule("setting-number", "error", "LiteLLM reads it as seconds for each request, and all of them fail.")
+@rule("setting-number", "error", "LiteLLM reads it as seconds for each request, or each streamed one, and all of them fail.")
 def setting_number(subject: Subject) -> Iterator[Found]:
     """Asked of 1.82.6, 1.98.1 and 1.106.2. Of other settings a text that is no number harms nothing until something fails."""
-    for section, name in TIMES:
+    for section, name in (*TIMES, ("router_settings", "stream_timeout")):
         value = subject.config.section(section).get(name)
         if value is not None and not is_environment(value) and number(value) is None:
             got = "a text that is no number" if isinstance(value, str) else f"a {type(value).__name__}"
