@@ -139,5 +139,9 @@ def write(folder: str, edition: str, given: Given, current: Kept, former: str, o
 def is_private(path: str, owner: str) -> bool:
     """Whether a file that exists belongs to its owner alone."""
     found = os.lstat(path)
-    mine = not owner or found.st_uid == pwd.getpwnam(owner).pw_uid
+    try:
+        mine = not owner or found.st_uid == pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        # In check mode a new user is not made.
+        return False
     return mine and stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == PRIVATE

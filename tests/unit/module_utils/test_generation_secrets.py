@@ -132,6 +132,16 @@ def test_files_are_private_and_written_once(place):
     assert stat.S_IMODE(paths[0].stat().st_mode) == 0o600
 
 
+def test_a_user_that_is_yet_to_be_made_is_a_change(place):
+    """Check mode makes no user: what lies there for another one would be written for it."""
+    place.write(**SERVES)
+    folder = str(place.current.resolve())
+    answer = place.call(
+        check_mode=True, folder=folder, edition=kept_in(folder).edition, owner="homelab-nobody-has-this", **SERVES
+    )
+    assert answer["changed"] is True, answer
+
+
 def test_a_key_is_made_when_it_is_written_and_kept_afterwards(place):
     place.write()
     made = kept_in(str(place.current)).variables[MASTER]

@@ -59,10 +59,22 @@ def test_a_variable_is_said_once(secrets, environment, twice):
 @pytest.mark.parametrize("manager", ["systemd", "launchd"])
 def test_what_root_runs_is_roots(manager):
     """Under every manager with a user for the router: that user must not write what root executes or imports."""
-    given = {"service_chosen_manager": manager, "service_user_group": "homelab-litellm"}
+    given = {"service_chosen_manager": manager, "service_user_group": "homelab-litellm", "ansible_check_mode": False}
     names = ("litellm_files_owner", "litellm_files_group", "litellm_files_mode", "litellm_folder_mode")
     found = [evaluated(f"{{{{ {name} }}}}", VARIABLES, **given) for name in names]
     assert found == ["root", "homelab-litellm", "0640", "0750"]
+
+
+@pytest.mark.parametrize(
+    ("check_mode", "code", "to_come"), [(True, 1, True), (True, 0, False), (False, 1, False), (True, None, False)]
+)
+def test_nothing_is_given_to_a_user_that_check_mode_does_not_make(check_mode, code, to_come):
+    """Without a user of its own (supervisord) nobody has looked for one."""
+    looked = {} if code is None else {"service_user_id": {"rc": code}}
+    given = {"service_chosen_manager": "systemd", "service_user_group": "new", "litellm_user": "new", "omit": None, **looked}
+    expected = None if to_come else "new"
+    for name in ("litellm_files_group", "litellm_files_user"):
+        assert evaluated(f"{{{{ {name} }}}}", VARIABLES, ansible_check_mode=check_mode, **given) == expected
 
 
 def test_a_generation_starts_from_its_own_folder():
