@@ -121,9 +121,16 @@ def _are_apart(tags: frozenset[str], others: frozenset[str]) -> bool:
     return bool(tags and others) and not tags & others
 
 
-@rule("tags-ignored", "warning", "Without router_settings.enable_tag_filtering tags do nothing: each deployment answers all.")
+@rule(
+    "tags-ignored",
+    "advice",
+    "Without router_settings.enable_tag_filtering tags choose no deployment: each answers all, and tags are for logs alone.",
+)
 def tags_ignored(subject: Subject) -> Iterator[Found]:
-    """Only where tags tell deployments of one name apart; keys and teams of a database may turn the filter on too."""
+    """Only where tags tell deployments of one name apart; keys and teams of a database may turn the filter on too.
+
+    No mend: whether they are to choose is a decision; with the filter on, a request whose tag no deployment has is refused.
+    """
     config, name = subject.config, "enable_tag_filtering"
     if (
         config.section("router_settings").get(name)
@@ -132,10 +139,11 @@ def tags_ignored(subject: Subject) -> Iterator[Found]:
     ):
         return
     for group, items in config.groups.items():
+        tagged = [item for item in items if _tags(item)]
         if len({frozenset(_tags(item)) for item in items}) > 1 and not any(item.params.get(name) for item in items):
-            path = (*next(item for item in items if _tags(item)).path, "litellm_params", "tags")
-            edits = (Edit(("router_settings", name), True),)
-            yield Found(path, f"tags in the group {group}", f"{name}: true", f"Set router_settings.{name}: true.", edits=edits)
+            path = (*tagged[0].path, "litellm_params", "tags")
+            remedy = f"Set router_settings.{name}: true if they are to choose."
+            yield Found(path, f"tags in the group {group}", f"{name}: true", remedy)
 
 
 @rule(
