@@ -37,7 +37,7 @@ def tiers(simple: str, **more: Any) -> str:
 
 
 def vectors(**sections: Any) -> str:
-    entries = [openai("vectors", "a", model_info={"mode": "embedding"}), OTHER, openai("talk", "b")]
+    entries = [openai("vectors", "a", model_info={"mode": "embedding"}), OTHER, openai("talk", "b", model_info={"mode": "chat"})]
     return config(entries, router={**NO_RETRY, **sections})
 
 
