@@ -222,6 +222,8 @@ def test_of_two_that_drain_the_older_one_hurries(made: Callable[..., Lab]) -> No
         lab.begin()
         first = Asking(lab, "/stream/100")
         lab.change("two")
+        # The former one may take a last request from their queue until it has heard its signal.
+        assert wait(lambda: all(lab.ask().endswith("two") for _try in range(8)))
         second = Asking(lab, "/stream/15")
         lab.change("three")
         assert len(lab.generations("draining")) == 2
